@@ -1,0 +1,163 @@
+# qanat: build, test, install.  `make help` lists the targets.
+#
+# MODE=release|debug|san  V=1 shows commands  CI=true makes warnings errors
+MODE   ?= release
+PREFIX ?= /usr/local
+T      ?= 60
+B      := build/$(MODE)
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo 0.1)
+
+CC      ?= cc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@printf '  %-5s %s\n' $1 $2)
+
+LAYERS := base proto discovery circuit node
+dir.base := proto/base
+$(foreach l,proto discovery circuit node,$(eval dir.$l := $l))
+below.base      := base
+below.proto     := proto base
+below.discovery := discovery proto base
+below.circuit   := circuit proto base
+below.node      := node circuit discovery proto base
+
+PKGS := libngtcp2 libngtcp2_crypto_gnutls libnghttp3 gnutls libprotobuf-c \
+	lmdb libuv inih jansson libmicrohttpd libcurl libsodium
+ifeq ($(filter deps clean help demo,$(MAKECMDGOALS)),)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo '-lmissing-run-make-deps')
+endif
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes \
+	-Wmissing-prototypes -Wimplicit-fallthrough $(if $(CI),-Werror)
+HARDEN := -fstack-protector-strong -fPIE $(if $(findstring gcc,$(CC)),-fstack-clash-protection)
+flags.release := -O2 -D_FORTIFY_SOURCE=2
+flags.debug   := -O0
+flags.san     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer
+link.san      := -fsanitize=address,undefined
+ALL_CFLAGS := -std=c11 -g -D_GNU_SOURCE -I. -I$(B)/gen $(HARDEN) $(flags.$(MODE)) \
+	$(PKG_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(link.$(MODE)) $(LDFLAGS)
+
+SCHEMAS := $(wildcard proto/schema/*.proto)
+GEN_C   := $(SCHEMAS:%.proto=$(B)/gen/%.pb-c.c)
+GEN_H   := $(GEN_C:.c=.h)
+GEN_O   := $(GEN_C:.c=.o)
+
+objs = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard $1/*.c)))
+libs = $(foreach l,$(below.$1),$(B)/lib$l.a)
+COMMANDS := qanatd qanat
+BINS     := $(COMMANDS:%=$(B)/%)
+
+.PHONY: all deps check unit sim fuzz replay e2e bench demo lint format clean \
+	install help tests sim-report
+.SECONDARY:
+all: $(BINS)
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: deps      install what is missing (Debian 12, 13)
+deps:
+	@.ci/deps
+
+define layer
+$(B)/lib$1.a: $(call objs,$(dir.$1)) $(if $(filter proto,$1),$(GEN_O))
+	$$(call say,AR,$$@)
+	$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
+$(B)/tests/unit/$1/%_test: $(B)/tests/unit/$1/%_test.o $(B)/libsupport.a $(call libs,$1)
+	$$(call say,LD,$$@)
+	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lcmocka -lm
+UNIT_TESTS += $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/unit/$1/*_test.c)))
+endef
+$(foreach l,$(LAYERS),$(eval $(call layer,$l)))
+$(foreach t,$(UNIT_TESTS),$(eval $t.o: | $(GEN_H)))
+
+$(B)/libsupport.a: $(call objs,tests/support)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/qanatd: $(call objs,cmd/qanatd) $(call libs,node)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+$(B)/qanat: $(call objs,cmd/qanat) $(call libs,proto)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
+$(B)/tests/sim/sim: $(call objs,tests/sim) $(B)/libsupport.a $(call libs,circuit) $(B)/libdiscovery.a $(call libs,proto)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
+$(B)/%.o: %.c | $(GEN_H)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(WARN) -DQANAT_VERSION='"$(VERSION)"' -MMD -MP -c -o $@ $<
+
+# Generated code is compiled without our warnings.
+$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
+	$(call say,GEN,$<)
+	@mkdir -p $(B)/gen
+	$(Q)protoc-c --c_out=$(B)/gen $<
+$(B)/gen/%.pb-c.o: $(B)/gen/%.pb-c.c
+	$(Q)$(CC) $(ALL_CFLAGS) -w -c -o $@ $<
+
+#: fuzz      run each fuzz target for T seconds (clang)
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAYS := $(FUZZERS:%=$(B)/tests/fuzz/replay_%)
+$(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/main.o $(B)/libsupport.a $(call libs,node)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+fuzz:
+	$(Q)$(MAKE) --no-print-directory MODE=fuzz CC=clang fuzz-run
+flags.fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined
+link.fuzz  := -fsanitize=fuzzer,address,undefined
+$(B)/tests/fuzz/live_%: $(B)/tests/fuzz/fuzz_%.o $(B)/libsupport.a $(call libs,node)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+.PHONY: fuzz-run
+fuzz-run: $(FUZZERS:%=$(B)/tests/fuzz/live_%)
+	$(Q)tests/fuzz/run $(B)/tests/fuzz $(T) $(FUZZERS)
+
+tests: $(UNIT_TESTS) $(if $(wildcard tests/sim/*.c),$(B)/tests/sim/sim) $(REPLAYS)
+
+#: unit      unit tests only
+unit: $(UNIT_TESTS)
+	$(Q)tests/run unit $(UNIT_TESTS)
+#: sim       the simulations, 1000 random graphs
+sim: $(B)/tests/sim/sim
+	$(Q)$(B)/tests/sim/sim
+#: lint      the include rule and the format
+.PHONY: lint-layers lint-format list-unit list-fuzzers
+lint: lint-layers lint-format
+list-unit:
+	@echo $(UNIT_TESTS)
+list-fuzzers:
+	@echo $(FUZZERS)
+lint-layers:
+	$(Q)awk -f tests/lint/layers.awk docs/layers.txt $$(git ls-files '*.c' '*.h' | grep -v '^tests/')
+lint-format:
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror
+format:
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
+#: check     everything: lint, unit, sim, replay under ASan+UBSan, then end to end
+check:
+	$(Q)MAKE='$(MAKE)' tests/run check
+
+#: demo      a cluster of network namespaces, shown step by step (root)
+demo:
+	$(Q)tests/e2e/demo $(if $(KEEP),--keep)
+#: bench     throughput, RTT, set-up time against the bare wire (root)
+bench: all
+	$(Q)tests/bench/run $(B)
+
+#: install   DESTDIR= PREFIX=/usr/local
+install: all
+	install -D -m 0755 $(B)/qanatd $(DESTDIR)$(PREFIX)/sbin/qanatd
+	install -D -m 0755 $(B)/qanat $(DESTDIR)$(PREFIX)/bin/qanat
+	install -D -m 0644 docs/qanat.conf.example $(DESTDIR)$(PREFIX)/share/doc/qanat/qanat.conf.example
+	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/qanat/README.md
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,201 @@
+/* The decisions of one node about paths: probes, answers, routes, circuits,
+ * labels.  protocol.md 5 and 6.
+ *
+ * Pure: no clock, socket, log or global; time and randomness are arguments,
+ * outputs (messages, events) are pulled.  Sessions and circuits are named by
+ * numbers that the caller (sessions) or the router (circuits) chose and that
+ * are never re-used within a run.
+ *
+ * The flood mode: PROBE/ANSWER/NAK with a TTL ring, at most two copies per
+ * node and nonce, dead ends counted; OPEN/OPENED/CLOSE for circuits; routes
+ * kept and re-opened before anything is probed.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/rng.h"
+#include "proto/base/time.h"
+#include "proto/id.h"
+#include "proto/key.h"
+#include "proto/msg.h"
+
+struct router;
+
+typedef uint32_t session_no; /* 0: none */
+typedef uint32_t circuit_no; /* 0: none */
+
+/* Checks a chain in wire form (cert.h) and tells whose it is.  The node passes
+ * cert_check(); the simulator a cheap one.  True and `out` on success. */
+typedef bool router_chain_check(void *ctx, const uint8_t *chain, size_t len,
+				struct identity *out);
+
+struct router_config {
+	struct identity self;
+	struct node_hash ca;
+	const struct sign_key *key; /* borrowed for the router's life */
+	const uint8_t *chain;       /* ours, for PEER_INFO; borrowed */
+	size_t chain_len;
+	router_chain_check *check;
+	void *check_ctx;
+	struct rng rng;   /* nonces and label generations are drawn from it:
+			     seed it with 32 bytes of the system's randomness */
+	bool transit;     /* relay for others */
+	uint64_t wall_ms; /* since 1970, at `now` of router_new() */
+};
+
+struct router *router_new(const struct router_config *config, nsec now);
+void router_free(struct router *r);
+
+/* The wall clock is `wall_ms` at `now`; call it now and then. */
+void router_set_wall(struct router *r, uint64_t wall_ms, nsec now);
+
+/* ---- neighbours ------------------------------------------------------ */
+
+/* A session is confirmed; the chain is the peer's, verified (kept for
+ * PEER_QUERY).  Probes heard of lately are offered to it. */
+void router_session_up(struct router *r, session_no s,
+		       const struct identity *peer, const uint8_t *chain,
+		       size_t chain_len, const struct msg_link *ours, nsec now);
+/* New measurements of the link (RTT/2, circuit payload). */
+void router_session_measured(struct router *r, session_no s,
+			     const struct msg_link *ours, nsec now);
+/* Gone: its circuits are closed with CLOSE_LINK_DOWN, its probes NAKed. */
+void router_session_down(struct router *r, session_no s, nsec now);
+
+/* A message came in.  MSG_INVALID asks the caller to close the session (a
+ * protocol violation); all else was handled, or counted and dropped. */
+enum msg_verdict router_handle_message(struct router *r, session_no s,
+				       const struct msg *m, nsec now);
+
+/* ---- our own paths --------------------------------------------------- */
+
+/* Wants a circuit to `target`: OPEN on a stored route first (best first), a
+ * probe only if that fails.  Ends in ROUTER_CIRCUIT_UP or ROUTER_UNREACHABLE.
+ * Calling it again while one attempt runs is harmless.  `avoid` (may be NULL)
+ * is a circuit whose links should not be used again if there is a choice (it
+ * broke, or it is the first of a pair). */
+void router_connect(struct router *r, const struct node_id *target,
+		    circuit_no avoid, nsec now);
+
+void router_circuit_close(struct router *r, circuit_no c,
+			  enum close_reason reason, nsec now);
+
+/* A stored proof (from the database) whose signatures are checked again
+ * before first use. */
+bool router_route_add(struct router *r, const struct route_proof *p, nsec now);
+
+/* An identity learnt elsewhere (the database, discovery). */
+void router_identity_add(struct router *r, const struct identity *who,
+			 const uint8_t *chain, size_t chain_len);
+/* Borrowed until the next call that changes the router; NULL if unknown. */
+const struct identity *router_identity_find(const struct router *r,
+					    const struct node_id *id);
+/* Every identity that is known by a short name of its certificate. */
+const struct identity *router_identity_by_name(const struct router *r,
+					       const char *shortname);
+
+/* ---- time ------------------------------------------------------------ */
+
+nsec router_deadline(const struct router *r);
+void router_handle_timeout(struct router *r, nsec now);
+
+/* ---- outputs --------------------------------------------------------- */
+
+struct router_send {
+	session_no session;
+	const struct msg *msg; /* borrowed until the next router call */
+};
+bool router_next_send(struct router *r, struct router_send *out);
+
+enum router_event_type {
+	ROUTER_CIRCUIT_UP,   /* established: ours or one that ends here */
+	ROUTER_CIRCUIT_DOWN, /* and its number is dead */
+	ROUTER_UNREACHABLE,  /* router_connect() failed */
+	ROUTER_ROUTE_ADDED,  /* keep it in the database: `route` */
+	ROUTER_ROUTE_GONE,
+	ROUTER_IDENTITY, /* learnt and verified: keep it */
+};
+
+struct router_event {
+	enum router_event_type type;
+	circuit_no circuit;
+	struct node_id peer; /* the other end, or the target */
+	bool is_origin;      /* we opened this circuit */
+	bool is_proved;      /* UNREACHABLE: every copy came back */
+	enum close_reason reason;
+	nsec took; /* CIRCUIT_UP, UNREACHABLE: since router_connect() */
+	const struct route_proof *route; /* borrowed until the next call */
+};
+bool router_next_event(struct router *r, struct router_event *out);
+
+/* ---- data path: no allocation, O(1) ---------------------------------- */
+
+enum relay_verdict {
+	RELAY_FORWARD, /* send on `session` with `label` */
+	RELAY_DELIVER, /* ours: `circuit` */
+	RELAY_UNKNOWN, /* no such label on that session: count and drop */
+	RELAY_VERDICTS,
+};
+
+struct relay_hop {
+	session_no session;
+	uint32_t label;
+	circuit_no circuit;
+	uint16_t mtu;
+};
+
+/* `label` is the masked label of a packet which came in on `s`. */
+enum relay_verdict router_packet_received(struct router *r, session_no s,
+					  uint32_t label, size_t len, nsec now,
+					  struct relay_hop *out);
+/* Where packets of our own circuit go; false if it is not established. */
+bool router_circuit_out(struct router *r, circuit_no c, size_t len, nsec now,
+			struct relay_hop *out);
+
+/* ---- looking in (status, tests) -------------------------------------- */
+
+struct circuit_info {
+	circuit_no circuit;
+	struct node_id origin, target;
+	struct nonce open_id;
+	bool is_origin, is_target; /* neither: transit */
+	bool is_established;
+	uint16_t mtu;
+	session_no toward_origin, toward_target;
+	uint32_t label_in[2];  /* which we gave out: from origin, from target */
+	uint32_t label_out[2]; /* which we use: towards origin, target */
+	struct hop_list hops;
+	nsec opened, last_packet;
+	uint64_t n_packets[2], n_bytes[2]; /* towards origin, towards target */
+};
+/* Circuits in the order of their numbers: start with `after` = 0; false at the
+ * end. */
+bool router_circuit_next(const struct router *r, circuit_no after,
+			 struct circuit_info *out);
+bool router_circuit_get(const struct router *r, circuit_no c,
+			struct circuit_info *out);
+/* Stored routes in a stable order; `index` counts from 0. */
+bool router_route_get(const struct router *r, size_t index,
+		      struct route_proof *out);
+
+/* One counter per verdict or event: everything dropped is explained. */
+struct router_counters {
+	uint64_t n_sent[MSG_TYPES], n_received[MSG_TYPES];
+	uint64_t n_probe_duplicate, n_probe_loop, n_probe_expired,
+		n_probe_rate_peer, n_probe_rate_origin, n_probe_bad_signature,
+		n_probe_ttl, n_probe_unknown_origin;
+	uint64_t n_answer_unexpected, n_answer_bad_signature, n_answer_altered;
+	uint64_t n_nak_unexpected;
+	uint64_t n_open_refused, n_open_bad_signature, n_open_stale,
+		n_open_limit;
+	uint64_t n_opened_unexpected, n_close_unexpected;
+	uint64_t n_query_unknown, n_query_rate, n_info_rejected;
+	uint64_t n_label_unknown, n_packet_too_big;
+	uint64_t n_verify, n_verify_rate;
+	uint64_t n_circuits_opened, n_circuits_broken;
+	uint64_t n_connect, n_connect_reused, n_unreachable;
+};
+const struct router_counters *router_counters(const struct router *r);

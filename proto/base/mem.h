@@ -1,0 +1,18 @@
+/* Allocation that cannot fail: exhaustion ends the process.
+ *
+ * What makes that safe is that every growth a peer can cause meets a named
+ * limit before it allocates (style: errors, memory).
+ */
+#pragma once
+
+#include <stddef.h>
+
+/* Zeroed memory for `n` objects of `size` bytes; free() releases it. */
+void *mem_calloc(size_t n, size_t size);
+void *mem_realloc(void *p, size_t n, size_t size);
+char *mem_strdup(const char *s);
+
+/* A zeroed object of the type that `p` points to. */
+#define mem_new(p) mem_calloc(1, sizeof *(p))
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

@@ -1,0 +1,98 @@
+/* Every number of the protocol and every cap on what a peer can cause, with
+ * its section in docs/protocol.md.  `*_MAX` is inclusive.
+ */
+#pragma once
+
+#include "proto/base/time.h"
+
+/* Identity, protocol.md 1 */
+#define ID_LEN            10
+#define HASH_LEN          32
+#define KEY_LEN           32
+#define SIG_LEN           64
+#define NONCE_LEN         16
+#define CHAIN_CERTS_MAX   2
+#define CHAIN_BYTES_MAX   4096
+#define CERT_NAMES_MAX    4
+#define NAME_BYTES_MAX    63
+#define CLOCK_SKEW_MS     30000
+#define CERT_CLOCK_SKEW_S 60
+
+/* Control stream, protocol.md 3 */
+#define FRAME_HEADER_BYTES 4
+#define FRAME_BYTES_MAX    16384
+#define FRAME_ROUTING_BYTES_MAX                                                \
+	12288 /* a path of 64 hops carries 64 signatures */
+#define PROBE_BYTES_MAX    4096
+#define UNKNOWN_FIELDS_MAX 8
+
+/* Paths, protocol.md 5 */
+#define HOPS_MAX              64
+#define HOP_WIRE_BYTES        16
+#define LINK_COST_FLOOR_100US 100 /* 10 ms: no node can be attractive by lying */
+				 */
+#define LINK_COST_MAX_100US   65535
+#define PROBE_VALID_MS        30000
+#define PROBE_COPIES_MAX      2 /* forwarded per (origin, nonce) in flood mode */
+#define PROBE_ANSWERS_MAX     8
+#define PROBE_SEEN_NS         (60 * NS_PER_S)
+#define PROBE_DEADLINE_MIN_MS 500
+#define PROBE_DEADLINE_MAX_MS 8000
+#define ROUTE_LIFETIME_MS     600000
+#define ROUTES_PER_TARGET_MAX 8
+#define ROUTES_MAX            4096
+#define UNREACHABLE_MEMORY_NS (2 * NS_PER_S)
+
+/* Circuits, protocol.md 6 */
+#define CIRCUIT_PENDING_NS    (10 * NS_PER_S)
+#define CIRCUIT_IDLE_NS       (120 * NS_PER_S)
+#define CIRCUITS_PER_PEER_MAX 4096
+#define CIRCUITS_PENDING_MAX  256
+#define LABEL_REUSE_NS        (600 * NS_PER_S)
+
+/* Per-neighbour and per-origin token buckets (rate a second, burst) */
+#define PROBE_PEER_RATE    200
+#define PROBE_PEER_BURST   400
+#define PROBE_ORIGIN_RATE  10
+#define PROBE_ORIGIN_BURST 90
+#define OPEN_ORIGIN_RATE   10
+#define OPEN_ORIGIN_BURST  90
+#define VERIFY_RATE        1000
+#define VERIFY_BURST       2000
+#define PEER_QUERY_RATE    50
+#define PEER_QUERY_BURST   200
+#define PEER_QUERY_IDS_MAX 64
+
+/* Packets, protocol.md 4 */
+#define LABEL_BYTES       4
+#define PART_NUMBER_BYTES 2
+#define SESSION_CID_BYTES 4
+#define CHANNEL_CID_BYTES 4
+#define SESSION_OVERHEAD  32 /* a session packet around a circuit payload */
+#define CHANNEL_OVERHEAD  30 /* a channel packet around an IP packet */
+#define CIRCUIT_MTU_MIN   1200
+#define CIRCUIT_MTU_MAX   1440
+#define TUN_MTU_MIN       1280
+#define PARTS_PENDING_MAX 16
+#define PARTS_PENDING_NS  (500 * NS_PER_MS)
+
+/* Sessions, protocol.md 2 */
+#define PEERS_MAX               256
+#define SESSIONS_MAX            512
+#define HALF_OPEN_MAX           256
+#define HALF_OPEN_RETRY         64 /* from here on a Retry is asked for */
+#define HANDSHAKE_OUTER_NS      (5 * NS_PER_S)
+#define HANDSHAKE_INNER_NS      (10 * NS_PER_S)
+#define CRYPTO_BYTES_MAX        16384
+#define RELAY_QUEUE_MAX         128
+#define STREAMS_PER_CHANNEL_MAX 1024
+
+/* Discovery, protocol.md 8 */
+#define BEACON_PORT            4434
+#define BEACON_BYTES_MAX       512
+#define BEACON_PERIOD_NS       (30 * NS_PER_S)
+#define ENDPOINTS_PER_PEER_MAX 8
+#define PEERS_KNOWN_MAX        4096
+#define DIALS_PER_S            10
+
+#define QANAT_PORT 4433
