@@ -1,0 +1,99 @@
+/* The configuration: one schema table (section, key, type, default, range,
+ * help) from which the parser, --check, --print-config and the reference come.
+ *
+ * INI as in WireGuard; everything is optional.  Messages read
+ * `FILE:LINE: …`, and unknown keys name the nearest known one.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "proto/base/log.h"
+#include "proto/endpoint.h"
+
+#define CONFIG_LIST_MAX     16
+#define CONFIG_PEERS_MAX    256
+#define CONFIG_SERVICES_MAX 64
+#define CONFIG_TEXT_MAX     256
+
+struct config_list {
+	size_t n;
+	char item[CONFIG_LIST_MAX][CONFIG_TEXT_MAX];
+};
+
+struct config_endpoints {
+	size_t n;
+	union endpoint at[CONFIG_LIST_MAX];
+};
+
+struct config_peer {
+	char name[64];              /* of the section */
+	struct config_list address; /* host:port, IPs or DNS names */
+};
+
+struct config_service {
+	char name[64];
+	uint16_t port;
+	uint8_t proto; /* IPPROTO_TCP (default) or IPPROTO_UDP; 0: both */
+	bool has_to;   /* `to` is given: else [own overlay address]:port */
+	union endpoint to;
+	struct config_list allow; /* "*", short names, ids */
+};
+
+enum transit {
+	TRANSIT_ON,
+	TRANSIT_LAST_RESORT,
+	TRANSIT_OFF,
+};
+
+struct config {
+	struct {
+		char name[64];
+		struct config_endpoints listen; /* default [::]:4433 */
+		char state[CONFIG_TEXT_MAX];    /* default /var/lib/qanat */
+		enum transit transit;
+		enum log_level log;
+	} node;
+	struct {
+		bool lan;
+		struct config_list interfaces; /* glob patterns; default: all
+						  real ones */
+	} discovery;
+	size_t n_peers;
+	struct config_peer peers[CONFIG_PEERS_MAX];
+	struct {
+		bool enabled;
+		char name[16]; /* default qanat0 */
+		uint16_t mtu;  /* 0: auto */
+	} tun;
+	struct {
+		bool enabled;                    /* false with `listen = off` */
+		struct config_endpoints listen;  /* default 127.0.0.1:1080 */
+		char passwords[CONFIG_TEXT_MAX]; /* file of user:password lines,
+						    mode 0600; "" : any user is
+						    an isolation tag */
+	} socks;
+	size_t n_services;
+	struct config_service services[CONFIG_SERVICES_MAX];
+	struct {
+		char socket[CONFIG_TEXT_MAX]; /* default /run/qanat/qanat.sock
+					       */
+		char group[64];
+	} admin;
+};
+
+void config_defaults(struct config *c);
+
+/* Reads a file over the defaults.  On failure `c` is unchanged, and `why` says
+ * what and where; -errno or -EINVAL. */
+int config_load(struct config *c, const char *path, char *why, size_t why_cap);
+int config_parse(struct config *c, const char *text, size_t len,
+		 const char *file, char *why, size_t why_cap);
+/* What is in force, as a file that config_load() reads back. */
+void config_print(FILE *f, const struct config *c);
+/* Which changed keys need a restart; "" if none do. */
+void config_needs_restart(char *out, size_t cap, const struct config *was,
+			  const struct config *now);

@@ -1,0 +1,58 @@
+/* The event loop: libuv, one cached time per turn, timers of nanosecond
+ * precision, and a hook at the end of each turn.
+ *
+ * A turn is what happens between two waits.  Every callback that libuv makes
+ * calls loop_turn() first (our own descriptors do it already); loop_now() is
+ * then constant until the turn ends, and never goes back.  The turn-end hooks
+ * run once before the loop waits again: they pull the outputs of the core and
+ * write in batches.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "proto/base/time.h"
+
+struct loop;
+
+struct loop *loop_new(void); /* NULL: libuv could not start */
+void loop_free(struct loop *l);
+uv_loop_t *loop_uv(struct loop *l);
+void loop_run(struct loop *l);
+void loop_stop(struct loop *l);
+
+/* Begins a turn if none is open: reads the clock once. */
+void loop_turn(struct loop *l);
+nsec loop_now(const struct loop *l);
+/* Milliseconds since 1970, of this turn. */
+uint64_t loop_wall_ms(const struct loop *l);
+
+/* ---- timers ---- embedded in their owner; zero-initialised is unset. */
+struct timer {
+	nsec at;
+	size_t index;                  /* in the heap, from 1; 0: not set */
+	void (*fire)(struct timer *t); /* may set the timer again */
+};
+/* Sets, moves or (TIME_NEVER) clears. */
+void loop_timer_set(struct loop *l, struct timer *t, nsec at);
+
+/* ---- turn end ---- hooks run in the order of their registration. */
+typedef void loop_hook(void *ctx);
+void loop_on_turn_end(struct loop *l, loop_hook *hook, void *ctx);
+
+/* Runs free(p) (or `fn(p)`) when the turn has ended: nothing on the stack above
+ * can lose what it holds. */
+void loop_defer(struct loop *l, loop_hook *fn, void *p);
+
+/* Readable/writable watch on a descriptor of ours. */
+struct watch {
+	uv_poll_t poll;
+	struct loop *loop;
+	void (*ready)(struct watch *w, int events); /* UV_READABLE… */
+};
+int watch_start(struct loop *l, struct watch *w, int fd, int events);
+void watch_change(struct watch *w, int events);
+/* The owner frees `w` (and closes the fd) in `closed`; NULL: nothing to do. */
+void watch_stop(struct watch *w, uv_close_cb closed);

@@ -1,0 +1,39 @@
+/* Published services: which ports the overlay may reach, and by whom.  Closed
+ * by default.  Answers incoming streams, and tells the TUN which inbound
+ * packets are allowed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "node/loop.h"
+#include "node/stream.h"
+#include "proto/addr.h"
+#include "proto/id.h"
+
+struct config;
+struct services;
+
+/* Names of a peer, for `allow = alice`: short names of its certificate. */
+typedef bool service_peer_has_name(void *ctx, const struct node_id *peer,
+				   const char *name);
+
+/* `self` is our overlay address; with `tun_up` a service whose `to` is another
+ * address is also listened for on [self]:port and forwarded. */
+struct services *services_new(struct loop *l, const struct config *c,
+			      const struct addr *self,
+			      service_peer_has_name *has_name, void *ctx);
+void services_free(struct services *s);
+/* After a reload: streams that stand are kept. */
+void services_reload(struct services *s, const struct config *c);
+/* Call when the TUN is up: opens the listeners on our overlay address. */
+void services_tun_up(struct services *s);
+
+/* An incoming stream: accepted or refused, now or when the local connect has
+ * ended.  Host may be our name, our overlay address, a service's name or
+ * "localhost"; anything else is STREAM_HOST_UNKNOWN. */
+void services_stream(struct services *s, struct stream *stream);
+
+/* Whether `peer` may send to this local port. `proto` is IPPROTO_TCP/UDP. */
+bool services_allow(const struct services *s, const struct node_id *peer,
+		    uint8_t proto, uint16_t port);
