@@ -27,10 +27,10 @@
 #define UNKNOWN_FIELDS_MAX 8
 
 /* Paths, protocol.md 5 */
-#define HOPS_MAX              64
-#define HOP_WIRE_BYTES        16
-#define LINK_COST_FLOOR_100US 100 /* 10 ms: no node can be attractive by lying */
-				 */
+#define HOPS_MAX       64
+#define HOP_WIRE_BYTES 16
+/* 10 ms: no node can make itself attractive by lying about its links. */
+#define LINK_COST_FLOOR_100US 100
 #define LINK_COST_MAX_100US   65535
 #define PROBE_VALID_MS        30000
 #define PROBE_COPIES_MAX      2 /* forwarded per (origin, nonce) in flood mode */
