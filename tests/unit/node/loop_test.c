@@ -1,0 +1,126 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "node/loop.h"
+#include "proto/base/mem.h"
+#include "proto/base/rng.h"
+
+enum {
+	TIMERS = 200
+};
+
+struct probe {
+	struct timer timer;
+	struct loop *loop;
+	nsec fired;
+	int *order;
+	int *n_fired;
+};
+
+static void fire(struct timer *t)
+{
+	struct probe *p = (struct probe *)t;
+
+	p->fired = loop_now(p->loop);
+	*p->order = (*p->n_fired)++;
+	if (*p->n_fired == TIMERS / 2)
+		loop_stop(p->loop);
+}
+
+static void timers_fire_in_order_and_never_early(void **state)
+{
+	struct loop *l = loop_new();
+	struct probe probes[TIMERS] = { 0 };
+	int order[TIMERS];
+	int n_fired = 0;
+	struct rng rng;
+	uv_timer_t keep;
+
+	(void)state;
+	rng_init(&rng, 5);
+	/* A guard: the test ends in any case. */
+	uv_timer_init(loop_uv(l), &keep);
+	uv_timer_start(&keep, (uv_timer_cb)abort, 60000, 0);
+	for (int i = 0; i < TIMERS; i++) {
+		probes[i] = (struct probe){ .timer = { .fire = fire },
+					    .loop = l,
+					    .order = &order[i],
+					    .n_fired = &n_fired };
+		order[i] = -1;
+		loop_timer_set(l, &probes[i].timer,
+			       loop_now(l) + rng_below(&rng, 20 * NS_PER_MS));
+	}
+	/* Half of them are taken back, some of the rest are moved. */
+	for (int i = 0; i < TIMERS; i += 2)
+		loop_timer_set(l, &probes[i].timer, TIME_NEVER);
+	for (int i = 1; i < TIMERS; i += 4)
+		loop_timer_set(l, &probes[i].timer,
+			       probes[i].timer.at + 3 * NS_PER_MS);
+	loop_run(l);
+	assert_int_equal(n_fired, TIMERS / 2);
+	for (int i = 1; i < TIMERS; i += 2) {
+		assert_true(probes[i].fired >= probes[i].timer.at);
+		for (int j = 1; j < TIMERS; j += 2)
+			if (probes[i].timer.at < probes[j].timer.at)
+				assert_true(order[i] < order[j]);
+	}
+	for (int i = 0; i < TIMERS; i += 2)
+		assert_int_equal(order[i], -1);
+	uv_close((uv_handle_t *)&keep, NULL);
+	loop_free(l);
+}
+
+static void count(void *ctx)
+{
+	++*(int *)ctx;
+}
+
+static void what_is_deferred_runs_once_when_the_turn_ends(void **state)
+{
+	struct loop *l = loop_new();
+	int n_hook = 0, n_deferred = 0;
+
+	(void)state;
+	loop_on_turn_end(l, count, &n_hook);
+	loop_defer(l, count, &n_deferred);
+	assert_int_equal(n_deferred, 0);
+	uv_run(loop_uv(l), UV_RUN_NOWAIT);
+	assert_int_equal(n_deferred, 1);
+	assert_true(n_hook >= 1);
+	uv_run(loop_uv(l), UV_RUN_NOWAIT);
+	assert_int_equal(n_deferred, 1);
+	loop_free(l);
+}
+
+static void time_stands_still_within_a_turn(void **state)
+{
+	struct loop *l = loop_new();
+	nsec a;
+
+	(void)state;
+	loop_turn(l);
+	a = loop_now(l);
+	for (volatile int i = 0; i < 100000; i++)
+		;
+	loop_turn(l);
+	assert_int_equal(a, loop_now(l));
+	uv_run(loop_uv(l), UV_RUN_NOWAIT);
+	loop_turn(l);
+	assert_true(loop_now(l) > a);
+	loop_free(l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(timers_fire_in_order_and_never_early),
+		cmocka_unit_test(what_is_deferred_runs_once_when_the_turn_ends),
+		cmocka_unit_test(time_stands_still_within_a_turn),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
