@@ -94,6 +94,8 @@ int config_parse(struct config *c, const char *text, size_t len,
 		 const char *file, char *why, size_t why_cap);
 /* What is in force, as a file that config_load() reads back. */
 void config_print(FILE *f, const struct config *c);
+/* Every key with its help, form and default: docs/qanat.conf.example. */
+void config_print_reference(FILE *f);
 /* Which changed keys need a restart; "" if none do. */
 void config_needs_restart(char *out, size_t cap, const struct config *was,
 			  const struct config *now);
