@@ -23,8 +23,11 @@
 #define FRAME_BYTES_MAX    16384
 #define FRAME_ROUTING_BYTES_MAX                                                \
 	12288 /* a path of 64 hops carries 64 signatures */
-#define PROBE_BYTES_MAX    4096
-#define UNKNOWN_FIELDS_MAX 8
+#define PROBE_BYTES_MAX       4096
+#define PEER_QUERY_BYTES_MAX  1024
+#define PEER_INFO_BYTES_MAX   4608
+#define FRAME_SMALL_BYTES_MAX 256 /* every other message */
+#define UNKNOWN_FIELDS_MAX    8
 
 /* Paths, protocol.md 5 */
 #define HOPS_MAX       64

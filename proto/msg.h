@@ -88,6 +88,8 @@ struct msg_probe {
 	uint32_t deadline_ms; /* how long the sender waits for a reply */
 	struct hop_list hops; /* relays so far, in order from the origin */
 };
+/* Encodes the values into `body`; for the origin, before it signs. */
+void msg_probe_seal(struct msg_probe *p);
 
 /* A proven path.  The body is version(1) origin(10) target(10) nonce(16)
  * probe_hash(32) expiry_ms(8) n(1) n × hop(16); the target signs it
@@ -146,6 +148,9 @@ struct msg_open {
 	uint32_t label; /* which the sender wants on packets towards it */
 	uint16_t mtu;   /* smallest so far */
 };
+/* Encodes the route's digest and the values into `body`; for the origin, before
+ * it signs. */
+void msg_open_seal(struct msg_open *o);
 
 struct msg_opened {
 	struct nonce open_id;

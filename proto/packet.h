@@ -56,7 +56,7 @@ struct joiner *joiner_new(void);
 void joiner_free(struct joiner *j);
 /* Feeds one part.  Returns the whole payload (borrowed until the next call)
  * with its length, or NULL if the other part is awaited. */
-const uint8_t *joiner_handle(struct joiner *j, const struct packet *p,
-			     nsec now, size_t *len);
+const uint8_t *joiner_handle(struct joiner *j, const struct packet *p, nsec now,
+			     size_t *len);
 /* Parts dropped because their other half never came. */
 uint64_t joiner_n_lost(const struct joiner *j);
