@@ -231,7 +231,7 @@ void loop_defer(struct loop *l, loop_hook *fn, void *p)
 	l->deferred[l->n_deferred++] = (struct deferred){ fn, p };
 }
 
-static void run_deferred(struct loop *l)
+void loop_run_deferred(struct loop *l)
 {
 	for (size_t i = 0; i < l->n_deferred; i++) {
 		struct deferred d = l->deferred[i];
@@ -248,7 +248,7 @@ static void turn_end(uv_prepare_t *prepare)
 	loop_turn(l);
 	for (size_t i = 0; i < l->n_hooks; i++)
 		l->hooks[i].fn(l->hooks[i].ctx);
-	run_deferred(l);
+	loop_run_deferred(l);
 	arm_timer(l);
 	l->turn_open = false;
 }
@@ -284,7 +284,7 @@ void loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
-	run_deferred(l);
+	loop_run_deferred(l);
 	uv_close((uv_handle_t *)&l->timer_poll, NULL);
 	uv_close((uv_handle_t *)&l->prepare, NULL);
 	/* Lets every handle's close callback run. */

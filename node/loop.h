@@ -46,6 +46,8 @@ void loop_on_turn_end(struct loop *l, loop_hook *hook, void *ctx);
 /* Runs free(p) (or `fn(p)`) when the turn has ended: nothing on the stack above
  * can lose what it holds. */
 void loop_defer(struct loop *l, loop_hook *fn, void *p);
+/* Does now what was deferred: for an owner that ends before the loop. */
+void loop_run_deferred(struct loop *l);
 
 /* Readable/writable watch on a descriptor of ours. */
 struct watch {

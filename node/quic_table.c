@@ -1,0 +1,163 @@
+#include "node/quic_table.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+#include "proto/limits.h"
+
+/* Peers choose the first destination id, so the hash is keyed. */
+static uint8_t hash_key[crypto_shorthash_KEYBYTES];
+
+static unsigned cid_hash(const void *data, size_t len)
+{
+	uint8_t out[crypto_shorthash_BYTES];
+	unsigned h;
+
+	crypto_shorthash(out, data, len, hash_key);
+	memcpy(&h, out, sizeof h);
+	return h;
+}
+#define HASH_FUNCTION(key, len, out) ((out) = cid_hash((key), (len)))
+#include <uthash.h>
+
+#include <ngtcp2/ngtcp2_crypto.h>
+
+struct entry {
+	uint8_t cid[NGTCP2_MAX_CIDLEN];
+	struct quic *quic;
+	UT_hash_handle hh;
+};
+
+struct quic_table {
+	struct quic_tls *tls;
+	uint8_t reset_key[32];
+	struct entry *entries;
+};
+
+struct quic_table *quic_table_new(struct quic_tls *tls,
+				  const uint8_t reset_key[32])
+{
+	static const uint8_t zero[sizeof hash_key];
+	struct quic_table *t = mem_new(t);
+
+	/* One key per process. */
+	if (memcmp(hash_key, zero, sizeof hash_key) == 0)
+		randombytes_buf(hash_key, sizeof hash_key);
+	t->tls = tls;
+	memcpy(t->reset_key, reset_key, sizeof t->reset_key);
+	return t;
+}
+
+void quic_table_free(struct quic_table *t)
+{
+	struct entry *e, *next;
+
+	if (t == NULL)
+		return;
+	HASH_ITER (hh, t->entries, e, next) {
+		HASH_DEL(t->entries, e);
+		free(e);
+	}
+	sodium_memzero(t->reset_key, sizeof t->reset_key);
+	free(t);
+}
+
+struct quic_tls *quic_table_tls(const struct quic_table *t)
+{
+	return t->tls;
+}
+
+static struct entry *find(struct quic_table *t, const uint8_t *cid, size_t len)
+{
+	struct entry *e = NULL;
+
+	if (len > 0 && len <= NGTCP2_MAX_CIDLEN)
+		HASH_FIND(hh, t->entries, cid, (unsigned)len, e);
+	return e;
+}
+
+void quic_table_add(struct quic_table *t, const ngtcp2_cid *cid, struct quic *q)
+{
+	struct entry *e;
+
+	if (find(t, cid->data, cid->datalen) != NULL)
+		return;
+	e = mem_new(e);
+	memcpy(e->cid, cid->data, cid->datalen);
+	e->quic = q;
+	HASH_ADD_KEYPTR(hh, t->entries, e->cid, (unsigned)cid->datalen, e);
+}
+
+void quic_table_remove(struct quic_table *t, const ngtcp2_cid *cid)
+{
+	struct entry *e = find(t, cid->data, cid->datalen);
+
+	if (e == NULL)
+		return;
+	HASH_DEL(t->entries, e);
+	free(e);
+}
+
+void quic_table_new_cid(struct quic_table *t, ngtcp2_cid *cid, size_t len,
+			uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN])
+{
+	do {
+		cid->datalen = len;
+		randombytes_buf(cid->data, len);
+	} while (find(t, cid->data, len) != NULL);
+	if (token != NULL)
+		ngtcp2_crypto_generate_stateless_reset_token(
+			token, t->reset_key, sizeof t->reset_key, cid);
+}
+
+enum quic_lookup quic_table_find(struct quic_table *t, const uint8_t *data,
+				 size_t len, struct quic **out,
+				 ngtcp2_pkt_hd *hd, ngtcp2_version_cid *vc)
+{
+	struct entry *e;
+	int rv;
+
+	/* An empty or one-byte packet never reaches ngtcp2. */
+	if (len < 1 + SESSION_CID_BYTES)
+		return QUIC_GARBAGE;
+	rv = ngtcp2_pkt_decode_version_cid(vc, data, len, SESSION_CID_BYTES);
+	if (rv == NGTCP2_ERR_VERSION_NEGOTIATION)
+		return QUIC_VERSION;
+	if (rv != 0)
+		return QUIC_GARBAGE;
+	e = find(t, vc->dcid, vc->dcidlen);
+	if (e != NULL) {
+		*out = e->quic;
+		return QUIC_FOUND;
+	}
+	if ((data[0] & 0x80) == 0)
+		return QUIC_RESET;
+	return ngtcp2_accept(hd, data, len) == 0 ? QUIC_INITIAL : QUIC_GARBAGE;
+}
+
+size_t quic_table_write_reset(struct quic_table *t, uint8_t *out, size_t cap,
+			      const uint8_t *data, size_t len)
+{
+	/* RFC 9000 10.3.3: shorter than what caused it, so that two nodes
+	 * cannot keep one going. */
+	enum {
+		LEN_MIN = 43,
+		RANDOM = 22
+	};
+	uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN];
+	uint8_t noise[RANDOM];
+	ngtcp2_cid cid;
+	ngtcp2_ssize n;
+
+	if (len <= LEN_MIN || (data[0] & 0x80) != 0)
+		return 0;
+	ngtcp2_cid_init(&cid, data + 1, SESSION_CID_BYTES);
+	ngtcp2_crypto_generate_stateless_reset_token(token, t->reset_key,
+						     sizeof t->reset_key, &cid);
+	randombytes_buf(noise, sizeof noise);
+	n = ngtcp2_pkt_write_stateless_reset(out, cap, token, noise,
+					     sizeof noise);
+	return n > 0 ? (size_t)n : 0;
+}

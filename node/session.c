@@ -1,0 +1,595 @@
+#include "node/session.h"
+
+#include <ngtcp2/ngtcp2_crypto.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/quic_table.h"
+#include "node/session_conn.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+#include "proto/base/text.h"
+
+enum {
+	APP_ERROR_NONE = 0,
+	APP_ERROR_DUPLICATE = 2,
+	MTU_DEFAULT = 1500,
+	IP4_UDP_BYTES = 28,
+	IP6_UDP_BYTES = 48,
+	UDP_PAYLOAD_MIN = 1200,
+};
+
+#define SETTLE_NS      (250 * NS_PER_MS)
+#define KEEP_ALIVE_NS  (5 * NS_PER_S)
+#define RETRY_TOKEN_NS (10 * NS_PER_S)
+/* Sessions confirmed closer together than this came from dialling each other
+ * at once; otherwise the newer one replaces a dead one. */
+#define SIMULTANEOUS_NS (3 * NS_PER_S)
+
+static struct session *find(const struct sessions *set, session_no no)
+{
+	struct session *s = set->slots[no % SESSIONS_MAX];
+
+	return no != 0 && s != NULL && s->no == no ? s : NULL;
+}
+
+static ngtcp2_path path_of(struct udp_path *p)
+{
+	return (ngtcp2_path){
+		.local = { &p->local.sa, endpoint_len(&p->local) },
+		.remote = { &p->remote.sa, endpoint_len(&p->remote) },
+	};
+}
+
+/* ---- life of a session ---- */
+
+static void timer_fired(struct timer *t)
+{
+	struct session *s =
+		(struct session *)((char *)t - offsetof(struct session, timer));
+
+	quic_handle_timeout(s->quic, loop_now(s->set->loop));
+	session_mark(s);
+}
+
+static void settle_fired(struct timer *t)
+{
+	struct session *s =
+		(struct session *)((char *)t -
+				   offsetof(struct session, settle));
+
+	if (s->state == SESSION_CONFIRMED)
+		session_up(s);
+}
+
+static struct session *session_new(struct sessions *set,
+				   const struct udp_path *path)
+{
+	struct session *s;
+	session_no no;
+
+	/* Slot and serial: a number is not used twice within a run. */
+	for (size_t tries = 0;; tries++) {
+		no = ++set->next_serial;
+		if (no != 0 && set->slots[no % SESSIONS_MAX] == NULL)
+			break;
+		if (tries == SESSIONS_MAX)
+			return NULL;
+	}
+	s = mem_new(s);
+	s->no = no;
+	s->set = set;
+	s->path = *path;
+	s->control = -1;
+	s->asked = TIME_NEVER;
+	s->began = loop_now(set->loop);
+	s->last_heard = s->began;
+	s->timer.fire = timer_fired;
+	s->settle.fire = settle_fired;
+	s->chunks_tail = &s->chunks;
+	s->reader = frame_reader_new();
+	set->slots[no % SESSIONS_MAX] = s;
+	return s;
+}
+
+static void session_free(void *p)
+{
+	struct session *s = p;
+
+	quic_free(s->quic);
+	session_free_buffers(s);
+	free(s);
+}
+
+static void fill_info(const struct session *s, struct session_info *out)
+{
+	struct quic_measure m;
+
+	*out = (struct session_info){
+		.no = s->no,
+		.peer = quic_peer(s->quic)->who,
+		.path = s->path,
+		.is_dialled = !quic_is_server(s->quic),
+		.is_up = s->state == SESSION_UP,
+		.confirmed = s->confirmed,
+		.mtu = session_link(s).mtu,
+		.n_bytes_in = s->n_bytes_in,
+		.n_bytes_out = s->n_bytes_out,
+		.n_packets_in = s->n_packets_in,
+		.n_packets_out = s->n_packets_out,
+		.n_dropped = s->n_dropped,
+		.n_queued = s->n_queued,
+		.dial = s->dial,
+		.end_text = quic_end_text(s->quic),
+	};
+	memcpy(out->name, s->name, sizeof out->name);
+	quic_measure(s->quic, &m);
+	out->rtt = m.rtt;
+}
+
+void session_end(struct session *s, const char *why)
+{
+	struct sessions *set = s->set;
+	uint8_t packet[UDP_PAYLOAD_MIN];
+	struct session_info info;
+	size_t n;
+
+	if (s->state == SESSION_ENDING)
+		return;
+	if (s->state == SESSION_HALF_OPEN) {
+		set->counters.n_refused++;
+		if (quic_is_server(s->quic))
+			set->n_half_open--;
+	}
+	fill_info(s, &info);
+	info.end_text = why;
+	s->state = SESSION_ENDING;
+	loop_timer_set(set->loop, &s->timer, TIME_NEVER);
+	loop_timer_set(set->loop, &s->settle, TIME_NEVER);
+	set->slots[s->no % SESSIONS_MAX] = NULL;
+	n = quic_close(s->quic, APP_ERROR_NONE, packet, sizeof packet,
+		       loop_now(set->loop));
+	if (n > 0)
+		udp_send(set->udp, &s->path, 0, packet, n);
+	set->events->down(set->ctx, &info);
+	loop_defer(set->loop, session_free, s);
+}
+
+/* ---- two sessions on one link ---- */
+
+static bool same_link(const struct session *a, const struct session *b)
+{
+	if (a->path.ifindex != 0 && a->path.ifindex == b->path.ifindex)
+		return true;
+	return endpoint_equal(&a->path.remote, &b->path.remote);
+}
+
+/* protocol.md 2.4: both ends come to the same answer. */
+static bool is_better(struct session *a, struct session *b,
+		      const struct node_hash *self)
+{
+	const struct node_hash *peer = &quic_peer(a->quic)->who.hash;
+	bool we_are_smaller = memcmp(self->b, peer->b, sizeof self->b) < 0;
+	bool a_right = quic_is_server(a->quic) != we_are_smaller;
+	bool b_right = quic_is_server(b->quic) != we_are_smaller;
+	nsec gap = a->confirmed > b->confirmed ? a->confirmed - b->confirmed
+					       : b->confirmed - a->confirmed;
+	uint8_t ea[32], eb[32];
+
+	if (gap > SIMULTANEOUS_NS)
+		return a->confirmed > b->confirmed;
+	if (a_right != b_right)
+		return a_right;
+	if (!quic_export(a->quic, ea) || !quic_export(b->quic, eb))
+		return true;
+	return memcmp(ea, eb, sizeof ea) < 0;
+}
+
+static void resolve_duplicates(struct session *s)
+{
+	struct sessions *set = s->set;
+	const struct node_hash *self =
+		&quic_tls_credentials(set->tls)->self.hash;
+	const struct node_hash *peer = &quic_peer(s->quic)->who.hash;
+
+	for (size_t i = 0; i < SESSIONS_MAX; i++) {
+		struct session *o = set->slots[i];
+
+		if (o == NULL || o == s || o->state < SESSION_CONFIRMED ||
+		    !hash_equal(peer, &quic_peer(o->quic)->who.hash) ||
+		    !same_link(s, o))
+			continue;
+		set->counters.n_duplicate++;
+		if (is_better(s, o, self)) {
+			session_end(o, "duplicate");
+			continue;
+		}
+		session_end(s, "duplicate");
+		return;
+	}
+}
+
+void session_confirmed(struct session *s)
+{
+	struct sessions *set = s->set;
+
+	if (quic_is_server(s->quic))
+		set->n_half_open--;
+	s->state = SESSION_CONFIRMED;
+	s->confirmed = loop_now(set->loop);
+	quic_set_keep_alive(s->quic, KEEP_ALIVE_NS);
+	loop_timer_set(set->loop, &s->settle, s->confirmed + SETTLE_NS);
+}
+
+void session_up(struct session *s)
+{
+	const struct quic_peer *p = quic_peer(s->quic);
+	struct session_info info;
+
+	loop_timer_set(s->set->loop, &s->settle, TIME_NEVER);
+	resolve_duplicates(s);
+	if (s->state == SESSION_ENDING)
+		return;
+	s->state = SESSION_UP;
+	s->told = session_link(s);
+	fill_info(s, &info);
+	s->set->events->up(s->set->ctx, &info, p->chain, p->chain_len,
+			   &s->told);
+}
+
+/* ---- handshakes that come in ---- */
+
+static size_t payload_max(const union endpoint *remote, unsigned mtu)
+{
+	size_t overhead = remote->sa.sa_family == AF_INET6 ? IP6_UDP_BYTES
+							   : IP4_UDP_BYTES;
+	size_t max = mtu > overhead ? mtu - overhead : 0;
+
+	if (max > UDP_PAYLOAD_MAX)
+		max = UDP_PAYLOAD_MAX;
+	return max < UDP_PAYLOAD_MIN ? UDP_PAYLOAD_MIN : max;
+}
+
+static struct quic_config config_for(struct session *s)
+{
+	return (struct quic_config){
+		.udp_payload_max = s->udp_payload_max,
+		.wall_s = loop_wall_ms(s->set->loop) / 1000,
+		.events = &session_quic_events,
+		.ctx = s,
+	};
+}
+
+static void send_retry(struct sessions *set, const struct udp_path *path,
+		       const ngtcp2_pkt_hd *hd)
+{
+	uint8_t token[NGTCP2_CRYPTO_MAX_RETRY_TOKENLEN2];
+	uint8_t packet[UDP_PAYLOAD_MIN];
+	ngtcp2_cid scid;
+	ngtcp2_ssize n;
+
+	quic_table_new_cid(set->table, &scid, SESSION_CID_BYTES, NULL);
+	n = ngtcp2_crypto_generate_retry_token2(
+		token, set->token_key, sizeof set->token_key, hd->version,
+		&path->remote.sa, endpoint_len(&path->remote), &scid, &hd->dcid,
+		loop_now(set->loop));
+	if (n < 0)
+		return;
+	n = ngtcp2_crypto_write_retry(packet, sizeof packet, hd->version,
+				      &hd->scid, &scid, &hd->dcid, token,
+				      (size_t)n);
+	if (n < 0)
+		return;
+	set->counters.n_retry++;
+	udp_send(set->udp, path, 0, packet, (size_t)n);
+}
+
+/* True if the handshake may go on; `*odcid` is set if a Retry was answered. */
+static bool admit(struct sessions *set, const struct udp_path *path,
+		  const ngtcp2_pkt_hd *hd, ngtcp2_cid *odcid, bool *has_odcid)
+{
+	*has_odcid = false;
+	if (set->n_half_open >= HALF_OPEN_MAX) {
+		set->counters.n_half_open_limit++;
+		return false;
+	}
+	if (hd->tokenlen > 0 &&
+	    hd->token[0] == NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY2) {
+		if (ngtcp2_crypto_verify_retry_token2(
+			    odcid, hd->token, hd->tokenlen, set->token_key,
+			    sizeof set->token_key, hd->version,
+			    &path->remote.sa, endpoint_len(&path->remote),
+			    &hd->dcid, RETRY_TOKEN_NS,
+			    loop_now(set->loop)) != 0) {
+			set->counters.n_token_invalid++;
+			return false;
+		}
+		*has_odcid = true;
+		return true;
+	}
+	if (set->n_half_open < HALF_OPEN_RETRY)
+		return true;
+	send_retry(set, path, hd);
+	return false;
+}
+
+static struct session *accept_session(struct sessions *set,
+				      const struct udp_path *path,
+				      const ngtcp2_pkt_hd *hd)
+{
+	struct session *s;
+	struct quic_config config;
+	struct udp_path route;
+	ngtcp2_path qpath;
+	ngtcp2_cid odcid;
+	bool has_odcid;
+	unsigned mtu = MTU_DEFAULT;
+
+	if (!admit(set, path, hd, &odcid, &has_odcid))
+		return NULL;
+	s = session_new(set, path);
+	if (s == NULL) {
+		set->counters.n_accept_failed++;
+		return NULL;
+	}
+	udp_route(set->udp, &path->remote, &route, &mtu);
+	s->udp_payload_max = payload_max(&path->remote, mtu);
+	config = config_for(s);
+	qpath = path_of(&s->path);
+	s->quic = quic_accept(set->table, &qpath, hd, has_odcid ? &odcid : NULL,
+			      &config, loop_now(set->loop));
+	if (s->quic == NULL) {
+		set->slots[s->no % SESSIONS_MAX] = NULL;
+		session_free_buffers(s);
+		free(s);
+		set->counters.n_accept_failed++;
+		return NULL;
+	}
+	set->n_half_open++;
+	set->counters.n_accepted++;
+	return s;
+}
+
+static void send_version_negotiation(struct sessions *set,
+				     const struct udp_path *path,
+				     const ngtcp2_version_cid *vc)
+{
+	static const uint32_t versions[] = { NGTCP2_PROTO_VER_V1 };
+	uint8_t packet[128];
+	uint8_t noise;
+	ngtcp2_ssize n;
+
+	randombytes_buf(&noise, sizeof noise);
+	n = ngtcp2_pkt_write_version_negotiation(
+		packet, sizeof packet, noise, vc->scid, vc->scidlen, vc->dcid,
+		vc->dcidlen, versions, ARRAY_LEN(versions));
+	set->counters.n_version++;
+	if (n > 0)
+		udp_send(set->udp, path, 0, packet, (size_t)n);
+}
+
+static void send_reset(struct sessions *set, const struct udp_path *path,
+		       const uint8_t *data, size_t len)
+{
+	uint8_t packet[64];
+	size_t n = quic_table_write_reset(set->table, packet, sizeof packet,
+					  data, len);
+
+	set->counters.n_udp_unknown++;
+	if (n == 0)
+		return;
+	set->counters.n_reset_sent++;
+	udp_send(set->udp, path, 0, packet, n);
+}
+
+static void received(void *ctx, const struct udp_path *path, uint8_t ecn,
+		     const uint8_t *data, size_t len)
+{
+	struct sessions *set = ctx;
+	struct udp_path from = *path;
+	ngtcp2_version_cid vc;
+	ngtcp2_pkt_hd hd;
+	struct quic *quic;
+	struct session *s;
+	ngtcp2_path qpath;
+
+	switch (quic_table_find(set->table, data, len, &quic, &hd, &vc)) {
+	case QUIC_FOUND:
+		s = quic_ctx(quic);
+		break;
+	case QUIC_INITIAL:
+		s = accept_session(set, path, &hd);
+		if (s == NULL)
+			return;
+		break;
+	case QUIC_VERSION:
+		send_version_negotiation(set, path, &vc);
+		return;
+	case QUIC_RESET:
+		send_reset(set, path, data, len);
+		return;
+	default:
+		set->counters.n_udp_garbage++;
+		return;
+	}
+	if (s->state == SESSION_ENDING)
+		return;
+	if (s->path.ifindex == 0)
+		s->path.ifindex = path->ifindex;
+	s->n_bytes_in += len;
+	s->last_heard = loop_now(set->loop);
+	s->asked = TIME_NEVER;
+	qpath = path_of(&from);
+	session_mark(s);
+	quic_read(s->quic, &qpath, ecn, data, len, loop_now(set->loop));
+}
+
+/* ---- the set ---- */
+
+static void turn_end(void *ctx)
+{
+	struct sessions *set = ctx;
+
+	/* What a flush marks anew (an answer to what was written) is flushed
+	 * in the same turn. */
+	while (set->dirty != NULL) {
+		struct session *s = set->dirty;
+
+		set->dirty = s->next_dirty;
+		s->is_dirty = false;
+		session_flush(s);
+	}
+}
+
+struct sessions *sessions_new(struct loop *l, struct quic_tls *tls,
+			      const uint8_t reset_key[32],
+			      const char *display_name, bool transit,
+			      const struct session_events *ev, void *ctx)
+{
+	struct sessions *set = mem_new(set);
+
+	set->loop = l;
+	set->tls = tls;
+	set->events = ev;
+	set->ctx = ctx;
+	set->transit = transit;
+	text_copy(set->display_name, sizeof set->display_name, display_name);
+	set->table = quic_table_new(tls, reset_key);
+	set->scratch = mem_new(set->scratch);
+	set->udp = udp_new(l, received, set);
+	randombytes_buf(set->token_key, sizeof set->token_key);
+	loop_on_turn_end(l, turn_end, set);
+	return set;
+}
+
+void sessions_free(struct sessions *set)
+{
+	if (set == NULL)
+		return;
+	for (size_t i = 0; i < SESSIONS_MAX; i++) {
+		if (set->slots[i] != NULL)
+			session_end(set->slots[i], "shutting down");
+	}
+	turn_end(set);
+	loop_run_deferred(set->loop);
+	udp_free(set->udp);
+	quic_table_free(set->table);
+	sodium_memzero(set->token_key, sizeof set->token_key);
+	free(set->scratch);
+	free(set);
+}
+
+struct udp *sessions_udp(struct sessions *set)
+{
+	return set->udp;
+}
+
+uint32_t sessions_dial(struct sessions *set, const union endpoint *remote,
+		       const struct node_id *expect, const char **why)
+{
+	struct udp_path path;
+	struct quic_config config;
+	struct session *s;
+	ngtcp2_path qpath;
+	unsigned mtu;
+
+	if (udp_route(set->udp, remote, &path, &mtu) < 0) {
+		*why = "no route to that address";
+		return 0;
+	}
+	s = session_new(set, &path);
+	if (s == NULL) {
+		*why = "too many sessions";
+		return 0;
+	}
+	s->udp_payload_max = payload_max(remote, mtu);
+	config = config_for(s);
+	config.expect = expect;
+	qpath = path_of(&s->path);
+	s->quic =
+		quic_connect(set->table, &qpath, &config, loop_now(set->loop));
+	if (s->quic == NULL) {
+		set->slots[s->no % SESSIONS_MAX] = NULL;
+		session_free_buffers(s);
+		free(s);
+		*why = "QUIC refused to begin";
+		return 0;
+	}
+	if (++set->next_dial == 0)
+		++set->next_dial;
+	s->dial = set->next_dial;
+	set->counters.n_dialled++;
+	session_mark(s);
+	return s->dial;
+}
+
+void sessions_send(struct sessions *set, session_no no, const struct msg *m)
+{
+	struct session *s = find(set, no);
+
+	if (s != NULL)
+		session_send(s, m);
+}
+
+void sessions_close(struct sessions *set, session_no no, const char *why)
+{
+	struct session *s = find(set, no);
+
+	if (s != NULL)
+		session_end(s, why);
+}
+
+enum session_verdict sessions_send_packet(struct sessions *set, session_no no,
+					  const uint8_t *header,
+					  size_t header_len,
+					  const uint8_t *payload, size_t len)
+{
+	struct session *s = find(set, no);
+
+	if (s == NULL || s->state != SESSION_UP)
+		return SESSION_GONE;
+	return session_send_packet(s, header, header_len, payload, len);
+}
+
+bool sessions_has_room(struct sessions *set, session_no no)
+{
+	struct session *s = find(set, no);
+
+	if (s == NULL)
+		return true; /* the send will tell */
+	if (s->n_queued < RELAY_QUEUE_MAX / 2)
+		return true;
+	s->is_someone_waiting = true;
+	return false;
+}
+
+bool sessions_get(const struct sessions *set, session_no no,
+		  struct session_info *out)
+{
+	struct session *s = find(set, no);
+
+	if (s == NULL)
+		return false;
+	fill_info(s, out);
+	return true;
+}
+
+bool sessions_next(const struct sessions *set, session_no after,
+		   struct session_info *out)
+{
+	size_t i = after == 0 ? 0 : after % SESSIONS_MAX + 1;
+
+	for (; i < SESSIONS_MAX; i++) {
+		if (set->slots[i] != NULL) {
+			fill_info(set->slots[i], out);
+			return true;
+		}
+	}
+	return false;
+}
+
+const struct session_counters *sessions_counters(const struct sessions *set)
+{
+	return &set->counters;
+}

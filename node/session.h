@@ -1,0 +1,105 @@
+/* Sessions: the authenticated QUIC connections to neighbours, hop by hop.
+ * protocol.md 2 and 3.
+ *
+ * Owns the connections, their control streams and their queues of circuit
+ * packets.  Dialling is asked for from outside (discovery decides), incoming
+ * handshakes are limited here, and of two sessions on one link one is kept.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "circuit/router.h"
+#include "node/loop.h"
+#include "node/quic_tls.h"
+#include "node/udp.h"
+#include "proto/msg.h"
+#include "proto/packet.h"
+
+struct sessions;
+
+struct session_info {
+	session_no no;
+	struct identity peer;
+	char name[NAME_BYTES_MAX + 1]; /* as its HELLO says; may be "" */
+	struct udp_path path;
+	bool is_dialled; /* we are the client */
+	bool is_up;
+	nsec confirmed; /* 0: still shaking hands */
+	nsec rtt;
+	uint16_t mtu;                         /* circuit payload it carries */
+	uint64_t n_bytes_in, n_bytes_out;     /* UDP payload */
+	uint64_t n_packets_in, n_packets_out; /* circuit packets */
+	uint64_t n_dropped; /* circuit packets, by a full queue */
+	size_t n_queued;
+	uint32_t dial; /* what sessions_dial() returned; 0: incoming */
+	const char *end_text;
+};
+
+struct session_events {
+	/* Ready for the router.  The chain is borrowed for the call. */
+	void (*up)(void *ctx, const struct session_info *s,
+		   const uint8_t *chain, size_t chain_len,
+		   const struct msg_link *link);
+	void (*measured)(void *ctx, session_no s, const struct msg_link *link);
+	/* Ended, or a dial that failed (then `is_up` was never told). */
+	void (*down)(void *ctx, const struct session_info *s);
+	/* A control message; MSG_INVALID closes the session. */
+	enum msg_verdict (*message)(void *ctx, session_no s,
+				    const struct msg *m);
+	/* A circuit packet: the header is parsed, `raw` is all of it. */
+	void (*packet)(void *ctx, session_no s, const struct packet *p,
+		       const uint8_t *raw, size_t len);
+	/* Room again after SESSION_BLOCKED. */
+	void (*writable)(void *ctx, session_no s);
+};
+
+/* `tls` is borrowed. `reset_key`: see quic_table.h. */
+struct sessions *sessions_new(struct loop *l, struct quic_tls *tls,
+			      const uint8_t reset_key[32],
+			      const char *display_name, bool transit,
+			      const struct session_events *ev, void *ctx);
+/* Says goodbye to everyone and frees. */
+void sessions_free(struct sessions *set);
+struct udp *sessions_udp(struct sessions *set);
+
+/* Begins a session; `expect` may be NULL.  Returns a dial number for the `down`
+ * event, 0 if nothing could be begun (`*why` is then a constant text). */
+uint32_t sessions_dial(struct sessions *set, const union endpoint *remote,
+		       const struct node_id *expect, const char **why);
+
+void sessions_send(struct sessions *set, session_no s, const struct msg *m);
+void sessions_close(struct sessions *set, session_no s, const char *why);
+
+enum session_verdict {
+	SESSION_SENT,
+	SESSION_QUEUED,
+	SESSION_FULL,    /* dropped: the queue is full */
+	SESSION_TOO_BIG, /* dropped: over the link's MTU */
+	SESSION_GONE,
+};
+/* Sends header and payload as one circuit packet. */
+enum session_verdict sessions_send_packet(struct sessions *set, session_no s,
+					  const uint8_t *header,
+					  size_t header_len,
+					  const uint8_t *payload, size_t len);
+/* Whether one more packet would be sent or queued; else `writable` follows. */
+bool sessions_has_room(struct sessions *set, session_no s);
+
+/* Iteration in the order of slots: start with `after` = 0. */
+bool sessions_next(const struct sessions *set, session_no after,
+		   struct session_info *out);
+bool sessions_get(const struct sessions *set, session_no s,
+		  struct session_info *out);
+
+struct session_counters {
+	uint64_t n_udp_garbage, n_udp_unknown, n_version, n_reset_sent, n_retry,
+		n_half_open_limit, n_token_invalid, n_accepted, n_accept_failed,
+		n_dialled, n_refused, n_duplicate, n_frame_too_long,
+		n_stream_unexpected, n_packet_bad, n_queue_full, n_too_big,
+		n_control_overflow, n_dead;
+	uint64_t n_msg[MSG_VERDICTS];
+};
+const struct session_counters *sessions_counters(const struct sessions *set);

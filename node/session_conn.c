@@ -1,0 +1,522 @@
+#include "node/session_conn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+
+enum {
+	CONTROL_BYTES_MAX = 1 << 20,
+	/* A session packet around a DATAGRAM without the label. */
+	DATAGRAM_OVERHEAD = SESSION_OVERHEAD - LABEL_BYTES,
+	QUEUE_LOW = RELAY_QUEUE_MAX / 2,
+	APP_ERROR_PROTOCOL = 1,
+};
+
+/* A carrying neighbour is dead after this silence, an idle one later. */
+#define DEAD_LOADED_NS (800 * NS_PER_MS)
+#define DEAD_IDLE_NS   (6 * NS_PER_S)
+#define LOADED_NS      (1 * NS_PER_S)
+#define DEAD_PTOS      8
+
+void session_mark(struct session *s)
+{
+	if (s->is_dirty)
+		return;
+	s->is_dirty = true;
+	s->next_dirty = s->set->dirty;
+	s->set->dirty = s;
+}
+
+/* ---- control stream ---- */
+
+void session_send(struct session *s, const struct msg *m)
+{
+	uint8_t frame[FRAME_HEADER_BYTES + FRAME_BYTES_MAX];
+	size_t len = msg_write(frame, sizeof frame, m);
+	struct chunk *c;
+
+	if (len == 0 || s->state == SESSION_ENDING)
+		return;
+	if (s->n_chunk_bytes + len > CONTROL_BYTES_MAX) {
+		s->set->counters.n_control_overflow++;
+		session_end(s, "the peer does not read its control stream");
+		return;
+	}
+	c = mem_calloc(1, sizeof *c + len);
+	c->len = len;
+	memcpy(c->data, frame, len);
+	*s->chunks_tail = c;
+	s->chunks_tail = &c->next;
+	s->n_chunk_bytes += len;
+	if (s->unsent == NULL) {
+		s->unsent = c;
+		s->unsent_offset = 0;
+	}
+	session_mark(s);
+}
+
+static ngtcp2_ssize next_data(void *ctx, int64_t *id, int *is_last,
+			      ngtcp2_vec *vec, size_t cap)
+{
+	struct session *s = ctx;
+	size_t offset = s->unsent_offset;
+	size_t n = 0;
+
+	*is_last = 0;
+	if (s->control < 0 || s->is_control_blocked || s->unsent == NULL)
+		return 0;
+	for (struct chunk *c = s->unsent; c != NULL && n < cap; c = c->next) {
+		vec[n].base = c->data + offset;
+		vec[n++].len = c->len - offset;
+		offset = 0;
+	}
+	*id = s->control;
+	return (ngtcp2_ssize)n;
+}
+
+static void wrote(void *ctx, int64_t id, size_t len)
+{
+	struct session *s = ctx;
+
+	(void)id;
+	while (len > 0 && s->unsent != NULL) {
+		size_t left = s->unsent->len - s->unsent_offset;
+
+		if (len < left) {
+			s->unsent_offset += len;
+			return;
+		}
+		len -= left;
+		s->unsent = s->unsent->next;
+		s->unsent_offset = 0;
+	}
+}
+
+static void acked(void *ctx, int64_t id, size_t len)
+{
+	struct session *s = ctx;
+
+	(void)id;
+	s->acked_offset += len;
+	while (s->chunks != NULL && s->chunks != s->unsent &&
+	       s->acked_offset >= s->chunks->len) {
+		struct chunk *c = s->chunks;
+
+		s->acked_offset -= c->len;
+		s->n_chunk_bytes -= c->len;
+		s->chunks = c->next;
+		if (s->chunks == NULL)
+			s->chunks_tail = &s->chunks;
+		free(c);
+	}
+}
+
+static void blocked(void *ctx, int64_t id)
+{
+	struct session *s = ctx;
+
+	(void)id;
+	s->is_control_blocked = true;
+}
+
+static void unblocked(void *ctx, int64_t id)
+{
+	struct session *s = ctx;
+
+	(void)id;
+	s->is_control_blocked = false;
+	session_mark(s);
+}
+
+static void send_hello(struct session *s)
+{
+	struct msg m = { .type = MSG_HELLO };
+
+	if (s->is_hello_sent)
+		return;
+	s->is_hello_sent = true;
+	m.hello.version = 1;
+	memcpy(m.hello.name, s->set->display_name, sizeof m.hello.name);
+	m.hello.transit = s->set->transit;
+	session_send(s, &m);
+}
+
+static enum msg_verdict handle_message(struct session *s, const struct msg *m)
+{
+	if (m->type == MSG_HELLO) {
+		if (s->is_hello_received || m->hello.version != 1)
+			return MSG_INVALID;
+		s->is_hello_received = true;
+		memcpy(s->name, m->hello.name, sizeof s->name);
+		return MSG_OK;
+	}
+	if (m->type == MSG_PING) {
+		if (!m->ping.is_reply) {
+			struct msg reply = *m;
+
+			reply.ping.is_reply = true;
+			session_send(s, &reply);
+		}
+		return MSG_OK;
+	}
+	/* The peer has settled before us: it counts on us already. */
+	if (s->state == SESSION_CONFIRMED)
+		session_up(s);
+	return s->set->events->message(s->set->ctx, s->no, m);
+}
+
+/* Zero, or the application error to close with. */
+static uint64_t read_frames(struct session *s)
+{
+	struct sessions *set = s->set;
+	struct frame frame;
+	enum frame_verdict fv;
+
+	while ((fv = frame_reader_next(s->reader, &frame)) == FRAME_OK) {
+		enum msg_verdict mv = msg_parse(set->scratch, frame.type,
+						frame.body, frame.len);
+
+		if (mv == MSG_OK)
+			mv = handle_message(s, set->scratch);
+		set->counters.n_msg[mv]++;
+		if (mv == MSG_OK || mv == MSG_UNKNOWN)
+			continue;
+		log_warn("closing a session, its peer broke the protocol: "
+			 "session=%u type=%s verdict=%s",
+			 s->no, msg_type_text(frame.type),
+			 msg_verdict_text(mv));
+		return APP_ERROR_PROTOCOL;
+	}
+	if (fv == FRAME_TOO_LONG) {
+		set->counters.n_frame_too_long++;
+		return APP_ERROR_PROTOCOL;
+	}
+	return 0;
+}
+
+static uint64_t stream_data(void *ctx, int64_t id, const uint8_t *data,
+			    size_t len, bool is_last)
+{
+	struct session *s = ctx;
+	size_t all = len;
+
+	if (s->control < 0 && id == 0 && quic_is_server(s->quic)) {
+		s->control = 0;
+		send_hello(s);
+	}
+	if (id != s->control) {
+		s->set->counters.n_stream_unexpected++;
+		return APP_ERROR_PROTOCOL;
+	}
+	while (len > 0 && s->state != SESSION_ENDING) {
+		size_t n = frame_reader_feed(s->reader, data, len);
+		uint64_t error;
+
+		data += n;
+		len -= n;
+		error = read_frames(s);
+		if (error != 0)
+			return error;
+	}
+	quic_stream_consumed(s->quic, id, all);
+	/* The control stream lives as long as the session. */
+	return is_last ? APP_ERROR_PROTOCOL : 0;
+}
+
+static void stream_gone(void *ctx, int64_t id, uint64_t error)
+{
+	struct session *s = ctx;
+
+	(void)error;
+	if (id == s->control)
+		session_end(s, "the peer ended its control stream");
+}
+
+static void stream_shut(void *ctx, int64_t id)
+{
+	stream_gone(ctx, id, 0);
+}
+
+static void streams_allowed(void *ctx)
+{
+	(void)ctx;
+}
+
+/* ---- circuit packets ---- */
+
+static void datagram(void *ctx, const uint8_t *data, size_t len)
+{
+	struct session *s = ctx;
+	struct packet p;
+
+	if (packet_parse(&p, data, len) != PACKET_OK) {
+		s->set->counters.n_packet_bad++;
+		return;
+	}
+	s->n_packets_in++;
+	s->set->events->packet(s->set->ctx, s->no, &p, data, len);
+}
+
+/* Writes one DATAGRAM into the batch: false if it must wait. */
+static bool write_now(struct session *s, const ngtcp2_vec *vec, size_t n)
+{
+	nsec now = loop_now(s->set->loop);
+	bool accepted = false;
+
+	if (s->batch == NULL)
+		s->batch = udp_batch_get(s->set->udp);
+	while (!accepted) {
+		uint8_t ecn = 0;
+		size_t len;
+
+		if (s->burst > 0 && s->burst >= quic_send_quantum(s->quic)) {
+			quic_sent(s->quic, now);
+			s->burst = 0;
+		}
+		len = quic_write_datagram(
+			s->quic, &ecn, udp_batch_space(s->batch),
+			UDP_PAYLOAD_MAX, vec, n, &accepted, now);
+		if (len == 0)
+			return accepted;
+		s->burst += len;
+		s->n_bytes_out += len;
+		udp_batch_add(s->set->udp, s->batch, &s->path, ecn, len);
+	}
+	return true;
+}
+
+static void enqueue(struct session *s, const uint8_t *header, size_t header_len,
+		    const uint8_t *payload, size_t len)
+{
+	struct queued *q;
+
+	if (s->queue == NULL)
+		s->queue = mem_calloc(RELAY_QUEUE_MAX, sizeof *s->queue);
+	q = &s->queue[(s->queue_first + s->n_queued++) % RELAY_QUEUE_MAX];
+	memcpy(q->data, header, header_len);
+	memcpy(q->data + header_len, payload, len);
+	q->len = header_len + len;
+}
+
+enum session_verdict session_send_packet(struct session *s,
+					 const uint8_t *header,
+					 size_t header_len,
+					 const uint8_t *payload, size_t len)
+{
+	const ngtcp2_vec vec[] = {
+		{ (uint8_t *)(uintptr_t)header, header_len },
+		{ (uint8_t *)(uintptr_t)payload, len },
+	};
+
+	if (header_len + len + DATAGRAM_OVERHEAD > quic_udp_payload(s->quic)) {
+		s->set->counters.n_too_big++;
+		return SESSION_TOO_BIG;
+	}
+	session_mark(s);
+	s->last_load = loop_now(s->set->loop);
+	if (s->n_queued == 0 && write_now(s, vec, 2)) {
+		s->n_packets_out++;
+		return SESSION_SENT;
+	}
+	if (s->n_queued == RELAY_QUEUE_MAX) {
+		s->set->counters.n_queue_full++;
+		s->n_dropped++;
+		return SESSION_FULL;
+	}
+	enqueue(s, header, header_len, payload, len);
+	return SESSION_QUEUED;
+}
+
+static void drain_queue(struct session *s)
+{
+	while (s->n_queued > 0) {
+		struct queued *q = &s->queue[s->queue_first];
+		const ngtcp2_vec vec = { q->data, q->len };
+
+		if (!write_now(s, &vec, 1))
+			break;
+		s->n_packets_out++;
+		s->queue_first = (s->queue_first + 1) % RELAY_QUEUE_MAX;
+		s->n_queued--;
+	}
+	if (s->is_someone_waiting && s->n_queued <= QUEUE_LOW) {
+		s->is_someone_waiting = false;
+		s->set->events->writable(s->set->ctx, s->no);
+	}
+}
+
+/* ---- flushing ---- */
+
+static void write_rest(struct session *s)
+{
+	nsec now = loop_now(s->set->loop);
+
+	for (;;) {
+		struct udp_path path = s->path;
+		ngtcp2_path_storage ps;
+		uint8_t ecn = 0;
+		size_t len;
+
+		if (s->batch == NULL)
+			s->batch = udp_batch_get(s->set->udp);
+		if (s->burst > 0 && s->burst >= quic_send_quantum(s->quic)) {
+			quic_sent(s->quic, now);
+			s->burst = 0;
+		}
+		ngtcp2_path_storage_zero(&ps);
+		len = quic_write(s->quic, &ps.path, &ecn,
+				 udp_batch_space(s->batch), UDP_PAYLOAD_MAX,
+				 now);
+		if (len == 0)
+			return;
+		if (ps.path.remote.addrlen > 0 &&
+		    ps.path.remote.addrlen <= sizeof path.remote)
+			memcpy(&path.remote, ps.path.remote.addr,
+			       ps.path.remote.addrlen);
+		s->burst += len;
+		s->n_bytes_out += len;
+		udp_batch_add(s->set->udp, s->batch, &path, ecn, len);
+	}
+}
+
+/* Silence although something is in flight means that the neighbour is gone;
+ * QUIC itself would wait for the idle timeout.  When that will be. */
+static nsec dead_at(struct session *s, nsec now)
+{
+	bool is_loaded = s->last_load != 0 && now - s->last_load < LOADED_NS;
+	nsec limit = is_loaded ? DEAD_LOADED_NS : DEAD_IDLE_NS;
+	struct quic_measure m;
+
+	quic_measure(s->quic, &m);
+	if (m.in_flight == 0) {
+		s->asked = TIME_NEVER;
+		return TIME_NEVER;
+	}
+	if (s->asked == TIME_NEVER)
+		s->asked = now;
+	if (limit < DEAD_PTOS * (m.rtt + 4 * m.rttvar))
+		limit = DEAD_PTOS * (m.rtt + 4 * m.rttvar);
+	return s->asked + limit;
+}
+
+struct msg_link session_link(const struct session *s)
+{
+	struct quic_measure m;
+	size_t mtu = quic_udp_payload(s->quic) - SESSION_OVERHEAD;
+	uint64_t cost;
+
+	quic_measure(s->quic, &m);
+	cost = m.rtt / 2 / (100 * NS_PER_US);
+	if (cost < LINK_COST_FLOOR_100US)
+		cost = LINK_COST_FLOOR_100US;
+	if (cost > LINK_COST_MAX_100US)
+		cost = LINK_COST_MAX_100US;
+	if (mtu > CIRCUIT_MTU_MAX)
+		mtu = CIRCUIT_MTU_MAX;
+	return (struct msg_link){ .cost_100us = (uint16_t)cost,
+				  .mtu = (uint16_t)mtu };
+}
+
+/* Tells the router when the link has changed by a fifth, or its MTU has. */
+static void tell_measures(struct session *s)
+{
+	struct msg_link link = session_link(s);
+	uint32_t was = s->told.cost_100us, is = link.cost_100us;
+
+	if (link.mtu == s->told.mtu && is * 5 <= was * 6 && is * 5 >= was * 4)
+		return;
+	s->told = link;
+	s->set->events->measured(s->set->ctx, s->no, &link);
+}
+
+/* What follows from what is known by now; when to look again. */
+static nsec check_health(struct session *s)
+{
+	nsec now = loop_now(s->set->loop);
+	nsec dead;
+
+	if (s->state == SESSION_HALF_OPEN)
+		return TIME_NEVER;
+	dead = dead_at(s, now);
+	if (dead <= now) {
+		s->set->counters.n_dead++;
+		session_end(s, "the peer does not answer");
+		return TIME_NEVER;
+	}
+	if (s->state == SESSION_CONFIRMED &&
+	    quic_udp_payload(s->quic) >= s->udp_payload_max)
+		session_up(s);
+	else if (s->state == SESSION_UP)
+		tell_measures(s);
+	return dead;
+}
+
+void session_flush(struct session *s)
+{
+	nsec now = loop_now(s->set->loop);
+	nsec look_again;
+
+	if (s->state != SESSION_ENDING && quic_state(s->quic) < QUIC_CLOSING) {
+		drain_queue(s);
+		write_rest(s);
+	}
+	if (s->batch != NULL) {
+		udp_batch_put(s->set->udp, s->batch);
+		s->batch = NULL;
+	}
+	if (s->burst > 0) {
+		quic_sent(s->quic, now);
+		s->burst = 0;
+	}
+	if (s->state == SESSION_ENDING)
+		return;
+	if (quic_state(s->quic) >= QUIC_CLOSING) {
+		session_end(s, quic_end_text(s->quic));
+		return;
+	}
+	look_again = check_health(s);
+	if (s->state != SESSION_ENDING)
+		loop_timer_set(s->set->loop, &s->timer,
+			       time_min(quic_deadline(s->quic), look_again));
+}
+
+static void confirmed(void *ctx)
+{
+	struct session *s = ctx;
+
+	session_confirmed(s);
+	if (s->state == SESSION_ENDING || quic_is_server(s->quic))
+		return;
+	s->control = quic_open_bidi(s->quic);
+	send_hello(s);
+}
+
+void session_free_buffers(struct session *s)
+{
+	while (s->chunks != NULL) {
+		struct chunk *c = s->chunks;
+
+		s->chunks = c->next;
+		free(c);
+	}
+	frame_reader_free(s->reader);
+	free(s->queue);
+}
+
+const struct quic_events session_quic_events = {
+	.confirmed = confirmed,
+	.stream_data = stream_data,
+	.stream_acked = acked,
+	.stream_closed = stream_gone,
+	.stream_reset = stream_gone,
+	.stream_stopped = stream_gone,
+	.stream_unblocked = unblocked,
+	.streams_allowed = streams_allowed,
+	.datagram = datagram,
+	.next_data = next_data,
+	.wrote = wrote,
+	.blocked = blocked,
+	.shut = stream_shut,
+};

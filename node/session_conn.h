@@ -1,0 +1,99 @@
+/* The inside of one session; for session.c and session_conn.c only. */
+#pragma once
+
+#include "node/quic.h"
+#include "node/session.h"
+#include "proto/frame.h"
+
+struct chunk {
+	struct chunk *next;
+	size_t len;
+	uint8_t data[];
+};
+
+struct queued {
+	size_t len;
+	uint8_t data[UDP_PAYLOAD_MAX];
+};
+
+enum session_state {
+	SESSION_HALF_OPEN,
+	SESSION_CONFIRMED, /* its MTU is being found */
+	SESSION_UP,
+	SESSION_ENDING,
+};
+
+struct session {
+	session_no no;
+	struct sessions *set;
+	struct quic *quic;
+	enum session_state state;
+	struct udp_path path;
+	size_t udp_payload_max;
+	uint32_t dial;
+	nsec began, confirmed;
+	struct timer timer;
+	struct timer settle; /* the MTU search is given this long */
+	nsec last_heard;     /* any packet */
+	nsec asked;          /* since when an answer is awaited; or NEVER */
+	nsec last_load;      /* the last circuit packet sent */
+	struct msg_link told;
+
+	/* control stream */
+	int64_t control; /* -1: not open yet */
+	struct frame_reader *reader;
+	struct chunk *chunks, **chunks_tail; /* kept until acknowledged */
+	struct chunk *unsent;
+	size_t unsent_offset, n_chunk_bytes, acked_offset;
+	bool is_control_blocked;
+	bool is_hello_sent, is_hello_received;
+	char name[NAME_BYTES_MAX + 1];
+
+	/* circuit packets */
+	struct queued *queue; /* ring of RELAY_QUEUE_MAX, made when needed */
+	size_t queue_first, n_queued;
+	bool is_someone_waiting;
+	struct udp_batch *batch;
+	size_t burst;
+	bool is_dirty;
+	struct session *next_dirty;
+
+	uint64_t n_bytes_in, n_bytes_out, n_packets_in, n_packets_out,
+		n_dropped;
+};
+
+struct sessions {
+	struct loop *loop;
+	struct udp *udp;
+	struct quic_table *table;
+	struct quic_tls *tls;
+	const struct session_events *events;
+	void *ctx;
+	char display_name[NAME_BYTES_MAX + 1];
+	bool transit;
+	uint8_t token_key[32];
+	struct session *slots[SESSIONS_MAX];
+	uint32_t next_serial, next_dial;
+	size_t n_half_open;
+	struct session *dirty;
+	struct msg *scratch;
+	struct session_counters counters;
+};
+
+extern const struct quic_events session_quic_events;
+
+void session_mark(struct session *s);
+/* Writes all that can be written and sets the timer. */
+void session_flush(struct session *s);
+void session_send(struct session *s, const struct msg *m);
+void session_up(struct session *s);
+enum session_verdict session_send_packet(struct session *s,
+					 const uint8_t *header,
+					 size_t header_len,
+					 const uint8_t *payload, size_t len);
+void session_free_buffers(struct session *s);
+struct msg_link session_link(const struct session *s);
+
+/* In session.c: ends it now; freed when the turn ends. */
+void session_end(struct session *s, const char *why);
+void session_confirmed(struct session *s);
