@@ -23,6 +23,7 @@ enum cert_verdict {
 	CERT_NOT_YET_VALID,
 	CERT_KEY_TYPE, /* the leaf's key is not Ed25519 */
 	CERT_USAGE,    /* key usage, CA flag or unknown critical extension */
+	CERT_WEAK,     /* MD5, SHA-1 or RSA under 2048 bits in the chain */
 	CERT_VERDICTS,
 };
 
@@ -32,7 +33,8 @@ const char *cert_verdict_text(enum cert_verdict v);
 /* A CA.  Opaque; borrowed by those who check chains. */
 struct trust;
 
-/* 0, -errno, or -EINVAL if there is no usable CA certificate in the file. */
+/* 0, -errno, -EINVAL (no certificate), -E2BIG (more than one) or -EKEYREJECTED
+ * (no CA, or its key is not Ed25519, P-256 or RSA of 2048 bits or more). */
 int trust_load(struct trust **out, const char *path);
 int trust_from_pem(struct trust **out, const void *pem, size_t len);
 void trust_free(struct trust *t); /* NULL is allowed */

@@ -35,8 +35,14 @@ bool id_is_zero(const struct node_id *a);
 
 struct node_id id_of_hash(const struct node_hash *h);
 
-/* H(k) of an Ed25519 key: RFC 8410 fixes the 12 bytes before the key. */
+/* H(k) of an Ed25519 key. */
 struct node_hash hash_of_key(const struct node_key *k);
+
+/* The SubjectPublicKeyInfo of an Ed25519 key: RFC 8410 fixes the 12 bytes
+ * before the key.  spki_key() takes exactly that form and no other. */
+#define SPKI_ED25519_LEN 44
+void spki_of_key(uint8_t out[SPKI_ED25519_LEN], const struct node_key *k);
+bool spki_key(struct node_key *out, const uint8_t *spki, size_t len);
 
 /* SHA-256 of arbitrary bytes. */
 struct node_hash hash_of(const void *data, size_t len);

@@ -42,6 +42,9 @@ bool key_verify(const uint8_t sig[SIG_LEN], const struct node_key *k,
 		enum sign_purpose purpose, const struct node_hash *ca,
 		const void *payload, size_t len);
 
+/* A PKCS#8 PEM Ed25519 key from memory; false if it is none. */
+bool sign_key_parse(struct sign_key *out, const char *pem, size_t len);
+
 /* Reads a PKCS#8 PEM Ed25519 key.  The file must be a regular file which group
  * and others cannot read (O_NOFOLLOW).  Returns 0, -errno, -EPERM (mode too
  * open) or -EINVAL (not an Ed25519 key). */
