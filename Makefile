@@ -38,6 +38,8 @@ flags.debug   := -O0
 flags.san     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-fno-omit-frame-pointer
 link.san      := -fsanitize=address,undefined
+flags.fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined
+link.fuzz     := -fsanitize=fuzzer,address,undefined
 ALL_CFLAGS := -std=c11 -g -D_GNU_SOURCE -I. -I$(B)/gen $(HARDEN) $(flags.$(MODE)) \
 	$(PKG_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(link.$(MODE)) $(LDFLAGS)
@@ -111,8 +113,6 @@ $(B)/tests/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/main.o $(B)/l
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 fuzz:
 	$(Q)$(MAKE) --no-print-directory MODE=fuzz CC=clang fuzz-run
-flags.fuzz := -O1 -fsanitize=fuzzer-no-link,address,undefined
-link.fuzz  := -fsanitize=fuzzer,address,undefined
 $(B)/tests/fuzz/live_%: $(B)/tests/fuzz/fuzz_%.o $(B)/libsupport.a $(call libs,node)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 .PHONY: fuzz-run
