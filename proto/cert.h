@@ -51,6 +51,9 @@ enum cert_verdict cert_check(const struct trust *t, const uint8_t *chain,
  * certificate), -EKEYREJECTED (none matches the key), -E2BIG. */
 int chain_load(uint8_t *out, size_t cap, size_t *len, const char *path,
 	       const struct node_key *key, const struct trust *t);
+int chain_from_pem(uint8_t *out, size_t cap, size_t *len, const void *pem,
+		   size_t pem_len, const struct node_key *key,
+		   const struct trust *t);
 
 /* Everything a node needs, from `<dir>/ca.crt`, `cert.crt`, `key.pem`, with a
  * message fit for an operator on failure. */

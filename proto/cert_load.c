@@ -42,24 +42,19 @@ static int write_path(uint8_t *out, size_t cap, size_t *len,
 	return 0;
 }
 
-int chain_load(uint8_t *out, size_t cap, size_t *len, const char *path,
-	       const struct node_key *key, const struct trust *t)
+int chain_from_pem(uint8_t *out, size_t cap, size_t *len, const void *pem,
+		   size_t pem_len, const struct node_key *key,
+		   const struct trust *t)
 {
 	struct x509 all[FILE_CERTS_MAX];
 	const struct x509 *leaf;
 	struct x509_path p;
-	struct file_data f;
 	size_t n = 0;
 	int rv;
 
-	rv = file_read(&f, path, false);
+	rv = x509_parse_pem(all, FILE_CERTS_MAX, &n, pem, pem_len);
 	if (rv < 0)
 		return rv;
-	rv = x509_parse_pem(all, FILE_CERTS_MAX, &n, f.data, f.len);
-	file_data_free(&f);
-	if (rv < 0)
-		return rv;
-
 	leaf = find_leaf(all, n, key);
 	if (leaf == NULL)
 		rv = -EKEYREJECTED;
@@ -69,5 +64,19 @@ int chain_load(uint8_t *out, size_t cap, size_t *len, const char *path,
 		rv = write_path(out, cap, len, &p);
 	while (n > 0)
 		x509_deinit(&all[--n]);
+	return rv;
+}
+
+int chain_load(uint8_t *out, size_t cap, size_t *len, const char *path,
+	       const struct node_key *key, const struct trust *t)
+{
+	struct file_data f;
+	int rv;
+
+	rv = file_read(&f, path, false);
+	if (rv < 0)
+		return rv;
+	rv = chain_from_pem(out, cap, len, f.data, f.len, key, t);
+	file_data_free(&f);
 	return rv;
 }
