@@ -143,8 +143,7 @@ static int show(const struct show *s)
 
 	if (credentials_load(&c, s->dir, now_s, why, sizeof why) < 0) {
 		if (s->json)
-			print_json(
-				json_pack("{sb ss}", "valid", 0, "error", why));
+			print_json(refusal_json(why));
 		return say_error(EXIT_NO, "%s", why);
 	}
 	f = facts_of(&c, now_s);
