@@ -59,7 +59,8 @@ void router_set_wall(struct router *r, uint64_t wall_ms, nsec now);
 void router_session_up(struct router *r, session_no s,
 		       const struct identity *peer, const uint8_t *chain,
 		       size_t chain_len, const struct msg_link *ours, nsec now);
-/* New measurements of the link (RTT/2, circuit payload). */
+/* New measurements of the link (RTT/2, circuit payload).  The peer is told of
+ * our claim (LINK) when the session comes up and when it changes by a fifth. */
 void router_session_measured(struct router *r, session_no s,
 			     const struct msg_link *ours, nsec now);
 /* Gone: its circuits are closed with CLOSE_LINK_DOWN, its probes NAKed. */
@@ -67,6 +68,7 @@ void router_session_down(struct router *r, session_no s, nsec now);
 
 /* A message came in.  MSG_INVALID asks the caller to close the session (a
  * protocol violation); all else was handled, or counted and dropped. */
+/* HELLO and PING are the caller's: MSG_UNKNOWN here. */
 enum msg_verdict router_handle_message(struct router *r, session_no s,
 				       const struct msg *m, nsec now);
 
@@ -93,6 +95,9 @@ void router_identity_add(struct router *r, const struct identity *who,
 /* Borrowed until the next call that changes the router; NULL if unknown. */
 const struct identity *router_identity_find(const struct router *r,
 					    const struct node_id *id);
+/* The chain that the identity was learnt with; borrowed likewise. */
+const uint8_t *router_chain_find(const struct router *r,
+				 const struct node_id *id, size_t *len);
 /* Every identity that is known by a short name of its certificate. */
 const struct identity *router_identity_by_name(const struct router *r,
 					       const char *shortname);
@@ -137,6 +142,7 @@ enum relay_verdict {
 	RELAY_FORWARD, /* send on `session` with `label` */
 	RELAY_DELIVER, /* ours: `circuit` */
 	RELAY_UNKNOWN, /* no such label on that session: count and drop */
+	RELAY_DROP,    /* too big, or the circuit is not established yet */
 	RELAY_VERDICTS,
 };
 
@@ -147,7 +153,8 @@ struct relay_hop {
 	uint16_t mtu;
 };
 
-/* `label` is the masked label of a packet which came in on `s`. */
+/* `label` is the masked label of a packet which came in on `s`, `len` all that
+ * is behind it. */
 enum relay_verdict router_packet_received(struct router *r, session_no s,
 					  uint32_t label, size_t len, nsec now,
 					  struct relay_hop *out);

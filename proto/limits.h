@@ -45,6 +45,26 @@
 #define ROUTES_PER_TARGET_MAX 8
 #define ROUTES_MAX            4096
 #define UNREACHABLE_MEMORY_NS (2 * NS_PER_S)
+/* An attempt that nobody replied to at all ends sooner. */
+#define PROBE_SILENT_MS 4000
+/* Remembered probes: in all, and of those one neighbour brought first. */
+#define PROBES_SEEN_MAX          32768
+#define PROBES_SEEN_PER_PEER_MAX 4096
+/* Probes offered to one new neighbour, and times that one probe is offered. */
+#define PROBE_OFFERS_MAX   256
+#define PROBE_REOFFERS_MAX 4
+/* Attempts of our own that run or are remembered, and their rings. */
+#define SEEKS_MAX 1024
+#define RINGS_MAX 4096
+/* Origins with token buckets of their own, per neighbour. */
+#define ORIGINS_PER_PEER_MAX 256
+/* Identities kept, identities asked for, messages that wait for one. */
+#define IDENTITIES_MAX      4096
+#define IDENTITIES_ASKED    2048
+#define PARKED_MAX          256
+#define PARKED_PER_PEER_MAX 64
+#define PARKED_NS           (300 * NS_PER_MS) /* and 4 RTT */
+#define PARKED_MAX_NS       (2 * NS_PER_S)
 
 /* Circuits, protocol.md 6 */
 #define CIRCUIT_PENDING_NS    (10 * NS_PER_S)
@@ -52,6 +72,13 @@
 #define CIRCUITS_PER_PEER_MAX 4096
 #define CIRCUITS_PENDING_MAX  256
 #define LABEL_REUSE_NS        (600 * NS_PER_S)
+#define CIRCUITS_MAX          65536
+/* open_ids remembered against replay, per neighbour. */
+#define OPEN_SEEN_NS            (60 * NS_PER_S)
+#define OPENS_SEEN_PER_PEER_MAX 4096
+/* CLOSE for an unknown label, per neighbour. */
+#define CLOSE_UNKNOWN_RATE  10
+#define CLOSE_UNKNOWN_BURST 20
 
 /* Per-neighbour and per-origin token buckets (rate a second, burst) */
 #define PROBE_PEER_RATE    200

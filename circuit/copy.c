@@ -1,0 +1,115 @@
+#include "circuit/copy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <utlist.h>
+
+#include "circuit/core.h"
+#include "circuit/seen.h"
+#include "proto/base/mem.h"
+
+struct copy *copy_new(struct router *r, struct seen *e, session_no from,
+		      const struct hop_list *hops, nsec patience)
+{
+	struct copy *c = mem_new(c);
+
+	c->probe = e;
+	c->from = from;
+	c->n_hops = hops->n;
+	c->hops = mem_calloc(hops->n, sizeof *c->hops);
+	memcpy(c->hops, hops->hop, hops->n * sizeof *c->hops);
+	c->timer.kind = TIMER_COPY;
+	timers_set(&r->timers, &c->timer, patience);
+	DL_APPEND(e->copies, c);
+	DL_APPEND2(r->floods.copies, c, all_prev, all_next);
+	return c;
+}
+
+void copy_free(struct router *r, struct copy *c)
+{
+	DL_DELETE(c->probe->copies, c);
+	DL_DELETE2(r->floods.copies, c, all_prev, all_next);
+	timers_cancel(&r->timers, &c->timer);
+	replies_deinit(&c->replies);
+	free(c->hops);
+	free(c);
+}
+
+void copy_end(struct router *r, struct copy *c, enum nak_code code)
+{
+	if (c->is_told)
+		return;
+	c->is_told = true;
+	core_send_nak(r, c->from, &c->probe->key.origin, &c->probe->key.nonce,
+		      code);
+	timers_set(&r->timers, &c->timer, c->probe->valid_until);
+}
+
+static void tell_if_complete(struct router *r, struct copy *c)
+{
+	if (c->replies.n_owed == 0)
+		copy_end(r, c, replies_sum(&c->replies));
+}
+
+void copy_send(struct router *r, struct copy *c, const struct session *to,
+	       nsec wait)
+{
+	struct msg_probe *p = &core_send(r, to->no, MSG_PROBE)->probe;
+	const struct seen *e = c->probe;
+
+	*p = (struct msg_probe){
+		.flags = PROBE_FLAG_FLOOD,
+		.ttl = e->ttl,
+		.origin = e->key.origin,
+		.target = e->target,
+		.nonce = e->key.nonce,
+		.issued_ms = e->issued_ms,
+		.valid_ms = e->valid_ms,
+		.hops.n = c->n_hops,
+	};
+	memcpy(p->body, e->body, sizeof p->body);
+	memcpy(p->sig_origin, e->sig_origin, sizeof p->sig_origin);
+	memcpy(p->hops.hop, c->hops, c->n_hops * sizeof *c->hops);
+	p->deadline_ms = (uint32_t)(wait / NS_PER_MS);
+	replies_expect(&c->replies, to->no);
+}
+
+void copy_handle_nak(struct router *r, struct copy *c, session_no from,
+		     enum nak_code code)
+{
+	if (replies_nak(&c->replies, from, code))
+		tell_if_complete(r, c);
+}
+
+void copy_answered(struct router *r, struct copy *c, session_no from)
+{
+	replies_answer(&c->replies, from);
+	if (c->is_told)
+		return;
+	c->is_told = true;
+	timers_set(&r->timers, &c->timer, c->probe->valid_until);
+}
+
+void copy_timeout(struct router *r, struct timer *t, nsec now)
+{
+	struct copy *c = TIMER_OWNER(t, struct copy, timer);
+
+	if (!c->is_told && now < c->probe->valid_until)
+		copy_end(r, c, NAK_TIMEOUT);
+	else
+		copy_free(r, c);
+}
+
+void copies_session_down(struct router *r, session_no s)
+{
+	struct copy *c, *next;
+
+	for (c = r->floods.copies; c != NULL; c = next) {
+		next = c->all_next;
+		if (c->from == s)
+			copy_free(r, c);
+		else if (replies_is_owed(&c->replies, s))
+			copy_handle_nak(r, c, s, NAK_LINK);
+	}
+}

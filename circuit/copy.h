@@ -1,0 +1,51 @@
+/* One copy of a probe that we passed on: where it came from, whom it went to,
+ * and who has not replied yet.  protocol.md 5.5.
+ *
+ * Upstream is told exactly once: by the first ANSWER, or by one NAK when all
+ * replies are in, or when its patience is about to end.  The copy is kept for
+ * as long as the probe is valid: later answers find their way by it, and a new
+ * neighbour is offered it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "circuit/replies.h"
+#include "circuit/router.h"
+#include "circuit/timer.h"
+
+struct seen;
+struct session;
+
+struct copy {
+	struct seen *probe;
+	session_no from;
+	bool is_told; /* upstream has had its reply */
+	struct replies replies;
+	size_t n_hops; /* we are the last of them */
+	struct hop *hops;
+	struct timer timer;
+	struct copy *prev, *next;         /* of the same probe */
+	struct copy *all_prev, *all_next; /* of all */
+};
+
+/* `hops` ends with us and is copied; upstream is told at `patience` at the
+ * latest. */
+struct copy *copy_new(struct router *r, struct seen *e, session_no from,
+		      const struct hop_list *hops, nsec patience);
+void copy_free(struct router *r, struct copy *c);
+
+/* Sends the copy to a session, which then owes a reply within `wait`. */
+void copy_send(struct router *r, struct copy *c, const struct session *to,
+	       nsec wait);
+
+void copy_handle_nak(struct router *r, struct copy *c, session_no from,
+		     enum nak_code code);
+/* Tells upstream without waiting for more. */
+void copy_end(struct router *r, struct copy *c, enum nak_code code);
+/* An answer is being passed upstream. */
+void copy_answered(struct router *r, struct copy *c, session_no from);
+
+void copy_timeout(struct router *r, struct timer *t, nsec now);
+void copies_session_down(struct router *r, session_no s);

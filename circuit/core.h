@@ -1,0 +1,90 @@
+/* The inside of a router: what its modules share.  Only circuit/ includes it.
+ *
+ * Each module keeps its part in its own struct and says in its header which
+ * entries it has; router.c is the facade which dispatches messages, timers and
+ * sessions to them.
+ */
+#pragma once
+
+#include "circuit/circuit.h"
+#include "circuit/flood.h"
+#include "circuit/keyring.h"
+#include "circuit/label.h"
+#include "circuit/neighbour.h"
+#include "circuit/open.h"
+#include "circuit/outbox.h"
+#include "circuit/ring.h"
+#include "circuit/route.h"
+#include "circuit/router.h"
+#include "circuit/seek.h"
+#include "circuit/table.h"
+#include "circuit/timer.h"
+#include "proto/base/bucket.h"
+
+/* Whether a message comes from the wire or waited for an identity: its tokens
+ * were taken then. */
+enum arrival {
+	ARRIVAL_FRESH,
+	ARRIVAL_RESUMED,
+};
+
+enum signed_verdict {
+	SIGNED_OK,
+	SIGNED_BAD,
+	SIGNED_RATE, /* over VERIFY_RATE: nothing is known */
+};
+
+struct router {
+	struct router_config config;
+	struct rng rng;
+	uint64_t wall_ms; /* at `wall_at` */
+	nsec wall_at;
+	struct table_key table_key;
+	struct timers timers;
+	struct outbox out;
+	struct router_counters n;
+	struct bucket verify;
+	struct label_table *labels;
+	struct keyring keyring;
+	struct neighbours neighbours;
+	struct floods floods;
+	struct rings rings;
+	struct seeks seeks;
+	struct routes routes;
+	struct circuits circuits;
+	struct open_ids open_ids;
+};
+
+/* Milliseconds since 1970. */
+uint64_t core_wall(const struct router *r, nsec now);
+
+bool core_is_self(const struct router *r, const struct node_id *id);
+
+/* Whether a thing issued at this wall time is within CLOCK_SKEW_MS. */
+bool core_is_fresh(const struct router *r, uint64_t issued_ms, nsec now);
+
+/* Checks a signature of a node whose identity is known, at the cost of a token
+ * of the global bucket. */
+enum signed_verdict core_verify(struct router *r, const uint8_t sig[SIG_LEN],
+				const struct node_id *who,
+				enum sign_purpose purpose, const void *payload,
+				size_t len, nsec now);
+/* Of a whole proof: the target's signature, then those of the relays from
+ * `first` on. */
+enum signed_verdict core_verify_route(struct router *r,
+				      const struct route_proof *p, size_t first,
+				      nsec now);
+
+void core_sign(const struct router *r, uint8_t sig[SIG_LEN],
+	       enum sign_purpose purpose, const void *payload, size_t len);
+
+/* Queues a message to a session and counts it. */
+struct msg *core_send(struct router *r, session_no s, enum msg_type type);
+void core_send_nak(struct router *r, session_no s, const struct node_id *origin,
+		   const struct nonce *nonce, enum nak_code code);
+
+/* Handles a message that was parked, or gives it up. */
+void core_resume(struct router *r, struct session *s, const struct msg *m,
+		 nsec now);
+void core_give_up(struct router *r, struct session *s, const struct msg *m,
+		  nsec now);

@@ -1,0 +1,70 @@
+/* Identities that we know, and messages that wait for one we do not.
+ * protocol.md 5.2.
+ *
+ * A message that names an unknown node is parked, and the session it came from
+ * is asked for the certificate (PEER_QUERY).  When all are known the message
+ * is handled as if it had just come; when an answer fails to come it is given
+ * up.  Every node passes ANSWER and OPEN on only when it knows the nodes they
+ * name on the side they came from, so that the next node can ask it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "circuit/router.h"
+#include "circuit/table.h"
+#include "circuit/timer.h"
+
+struct session;
+struct known;
+struct asked;
+struct parked;
+
+struct keyring {
+	struct known *known; /* least recently used first */
+	struct asked *asked;
+	struct parked *parked;
+	struct parked *ready;
+	unsigned n_parked;
+};
+
+void keyring_deinit(struct router *r);
+
+/* NULL if it is unknown or its certificate has expired.  Borrowed. */
+const struct identity *keyring_find(struct router *r, const struct node_id *id,
+				    nsec now);
+/* As it is stored, without a look at its validity. */
+const struct identity *keyring_peek(const struct router *r,
+				    const struct node_id *id);
+const struct identity *keyring_by_name(const struct router *r,
+				       const char *shortname);
+const uint8_t *keyring_chain(const struct router *r, const struct node_id *id,
+			     size_t *len);
+
+/* False if another key has this id already. */
+bool keyring_add(struct router *r, const struct identity *who,
+		 const uint8_t *chain, size_t chain_len);
+
+/* A list of ids without those that are known. */
+struct id_list {
+	size_t n;
+	struct node_id ids[PEER_QUERY_IDS_MAX];
+};
+void keyring_miss(struct router *r, struct id_list *missing,
+		  const struct node_id *id, nsec now);
+
+/* Keeps a copy of `m` until all that is missing is there, and asks for it.
+ * False if there is no room. */
+bool keyring_park(struct router *r, struct session *s, const struct msg *m,
+		  const struct id_list *missing, nsec now);
+
+void keyring_handle_query(struct router *r, struct session *s,
+			  const struct msg_peer_query *q, nsec now);
+void keyring_handle_info(struct router *r, struct session *s,
+			 const struct msg_peer_info *info, nsec now);
+void keyring_session_down(struct router *r, struct session *s);
+
+void keyring_asked_timeout(struct router *r, struct timer *t, nsec now);
+void keyring_parked_timeout(struct router *r, struct timer *t, nsec now);

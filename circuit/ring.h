@@ -1,0 +1,62 @@
+/* Rings: the probes that we send as an origin, and the answers to them.
+ * protocol.md 5.9.
+ *
+ * A ring is one nonce with one TTL, sent once to each neighbour.  It is kept
+ * for as long as the probe is valid, whatever has become of the attempt: a late
+ * answer still makes a route, and a new neighbour is offered it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "circuit/replies.h"
+#include "circuit/router.h"
+#include "circuit/table.h"
+#include "circuit/timer.h"
+
+enum arrival;
+struct session;
+
+struct ring {
+	struct nonce nonce;
+	struct node_id target;
+	uint64_t serial; /* of the attempt that it belongs to */
+	uint8_t ttl;
+	bool is_partial; /* went to the target alone: proves nothing */
+	bool is_last;    /* no later ring of the attempt exists */
+	bool has_route;
+	unsigned n_reoffers;
+	uint8_t body[PROBE_BODY_BYTES];
+	uint8_t sig[SIG_LEN];
+	uint64_t issued_ms;
+	nsec started;
+	nsec valid_until;
+	struct replies replies;
+	struct timer timer;
+	UT_hash_handle hh;
+};
+
+struct rings {
+	struct ring *all;
+};
+
+void rings_deinit(struct router *r);
+
+/* Sends a new probe to `only`, or (NULL) to every neighbour; replies are
+ * wanted within `wait`.  NULL if there are too many rings. */
+struct ring *ring_start(struct router *r, const struct node_id *target,
+			uint64_t serial, uint8_t ttl,
+			const struct session *only, nsec wait, nsec now);
+struct ring *ring_find(struct router *r, const struct nonce *nonce);
+
+void ring_handle_answer(struct router *r, struct session *s,
+			const struct msg *m, enum arrival how, nsec now);
+void ring_give_up(struct router *r, struct session *s,
+		  const struct msg_answer *a, nsec now);
+void ring_handle_nak(struct router *r, struct session *s,
+		     const struct msg_nak *n, nsec now);
+void rings_session_down(struct router *r, session_no s, nsec now);
+void rings_offer(struct router *r, const struct session *s, nsec now);
+void ring_timeout(struct router *r, struct timer *t, nsec now);

@@ -1,0 +1,201 @@
+#include "circuit/route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <utlist.h>
+
+#include "circuit/core.h"
+#include "circuit/path.h"
+#include "proto/base/mem.h"
+
+void routes_deinit(struct router *r)
+{
+	struct route_set *set, *next;
+	struct route *route, *next_route;
+
+	HASH_ITER (hh, r->routes.sets, set, next) {
+		DL_FOREACH_SAFE (set->routes, route, next_route)
+			free(route);
+		HASH_DEL(r->routes.sets, set);
+		free(set);
+	}
+}
+
+static struct route_set *set_find(struct router *r,
+				  const struct node_id *target)
+{
+	struct route_set *set;
+
+	TABLE_FIND(&r->table_key, hh, r->routes.sets, target, sizeof *target,
+		   set);
+	return set;
+}
+
+static struct route_set *set_get(struct router *r, const struct node_id *target)
+{
+	struct route_set *set = set_find(r, target);
+
+	if (set != NULL)
+		return set;
+	set = mem_new(set);
+	set->target = *target;
+	TABLE_ADD(&r->table_key, hh, r->routes.sets, target, sizeof set->target,
+		  set);
+	return set;
+}
+
+void route_remove(struct router *r, struct route *route)
+{
+	struct route_set *set = set_find(r, &route->proof.target);
+
+	outbox_event(&r->out,
+		     &(struct router_event){ .type = ROUTER_ROUTE_GONE,
+					     .peer = route->proof.target },
+		     &route->proof);
+	timers_cancel(&r->timers, &route->timer);
+	DL_DELETE(set->routes, route);
+	free(route);
+	r->routes.n--;
+	if (--set->n > 0)
+		return;
+	HASH_DEL(r->routes.sets, set);
+	free(set);
+}
+
+void route_timeout(struct router *r, struct timer *t, nsec now)
+{
+	(void)now;
+	route_remove(r, TIMER_OWNER(t, struct route, timer));
+}
+
+struct route *route_find(struct router *r, const struct node_id *target,
+			 const uint8_t digest[HASH_LEN])
+{
+	struct route_set *set = set_find(r, target);
+	struct route *route;
+
+	if (set == NULL)
+		return NULL;
+	DL_FOREACH (set->routes, route)
+		if (memcmp(route->digest, digest, HASH_LEN) == 0)
+			return route;
+	return NULL;
+}
+
+static bool same_nodes(const struct hop_list *a, const struct hop_list *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!id_equal(&a->hop[i].id, &b->hop[i].id))
+			return false;
+	return true;
+}
+
+/* Makes room: the older proof of the same path, or the dearest route. */
+static bool make_room(struct router *r, struct route_set *set,
+		      const struct route_proof *p, uint32_t cost)
+{
+	struct route *route, *last = NULL;
+
+	DL_FOREACH (set->routes, route) {
+		last = route;
+		if (!same_nodes(&route->proof.hops, &p->hops))
+			continue;
+		if (route->proof.expiry_ms >= p->expiry_ms)
+			return false;
+		route_remove(r, route);
+		return true;
+	}
+	if (set->n < ROUTES_PER_TARGET_MAX)
+		return r->routes.n < ROUTES_MAX;
+	if (last->cost <= cost)
+		return false;
+	route_remove(r, last);
+	return true;
+}
+
+static int by_cost(const struct route *a, const struct route *b)
+{
+	return a->cost < b->cost ? -1 : a->cost > b->cost;
+}
+
+struct route *route_add(struct router *r, const struct route_proof *p,
+			bool is_verified, nsec now)
+{
+	uint32_t cost = path_cost(p->hops.hop, p->hops.n);
+	uint64_t wall = core_wall(r, now);
+	struct route_set *set = set_find(r, &p->target);
+	struct route *route;
+
+	if (p->expiry_ms <= wall ||
+	    (set == NULL && r->routes.n >= ROUTES_MAX) ||
+	    (set != NULL && !make_room(r, set, p, cost)))
+		return NULL;
+	set = set_get(r, &p->target);
+	route = mem_new(route);
+	route->proof = *p;
+	route_proof_digest(route->digest, p);
+	route->cost = cost;
+	route->is_verified = is_verified;
+	route->timer.kind = TIMER_ROUTE;
+	timers_set(&r->timers, &route->timer,
+		   now + (p->expiry_ms - wall) * NS_PER_MS);
+	DL_INSERT_INORDER(set->routes, route, by_cost);
+	set->n++;
+	r->routes.n++;
+	return route;
+}
+
+struct route *route_best(struct router *r, const struct node_id *target,
+			 uint64_t serial, const struct hop_list *avoid,
+			 bool only_apart)
+{
+	struct route_set *set = set_find(r, target);
+	struct route *route, *best = NULL;
+	size_t best_shared = 0, shared = 0;
+
+	if (set == NULL)
+		return NULL;
+	DL_FOREACH (set->routes, route) {
+		if (route->tried_by == serial ||
+		    session_to(r, &route->proof.hops.hop[0].id) == NULL)
+			continue;
+		if (avoid != NULL)
+			shared = path_n_shared(&r->config.self.id,
+					       &route->proof.hops, avoid);
+		if (only_apart && shared > 0)
+			continue;
+		if (best == NULL || shared < best_shared) {
+			best = route;
+			best_shared = shared;
+		}
+	}
+	return best;
+}
+
+static bool knows_all(struct router *r, const struct hop_list *h, nsec now)
+{
+	for (size_t i = 0; i < h->n; i++)
+		if (keyring_find(r, &h->hop[i].id, now) == NULL)
+			return false;
+	return true;
+}
+
+bool route_verify(struct router *r, struct route *route, nsec now)
+{
+	enum signed_verdict v;
+
+	if (route->is_verified)
+		return true;
+	if (!knows_all(r, &route->proof.hops, now))
+		return false;
+	v = core_verify_route(r, &route->proof, 0, now);
+	if (v == SIGNED_BAD) {
+		route_remove(r, route);
+		return false;
+	}
+	route->is_verified = v == SIGNED_OK;
+	return v == SIGNED_OK;
+}

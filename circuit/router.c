@@ -1,0 +1,325 @@
+#include "circuit/router.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "circuit/answer.h"
+#include "circuit/core.h"
+#include "circuit/path.h"
+#include "proto/base/mem.h"
+
+struct router *router_new(const struct router_config *config, nsec now)
+{
+	struct router *r = mem_new(r);
+
+	r->config = *config;
+	r->rng = config->rng;
+	rng_fill(&r->rng, &r->table_key, sizeof r->table_key);
+	router_set_wall(r, config->wall_ms, now);
+	bucket_init(&r->verify, VERIFY_RATE, VERIFY_BURST, now);
+	r->labels = label_table_new(&r->rng);
+	return r;
+}
+
+void router_free(struct router *r)
+{
+	if (r == NULL)
+		return;
+	circuits_deinit(r);
+	open_ids_deinit(r);
+	seeks_deinit(r);
+	rings_deinit(r);
+	routes_deinit(r);
+	floods_deinit(r);
+	keyring_deinit(r);
+	neighbours_deinit(r);
+	label_table_free(r->labels);
+	outbox_deinit(&r->out);
+	timers_deinit(&r->timers);
+	free(r);
+}
+
+void router_set_wall(struct router *r, uint64_t wall_ms, nsec now)
+{
+	r->wall_ms = wall_ms;
+	r->wall_at = now;
+}
+
+/* ---- sessions ---------------------------------------------------------- */
+
+void router_session_up(struct router *r, session_no no,
+		       const struct identity *peer, const uint8_t *chain,
+		       size_t chain_len, const struct msg_link *ours, nsec now)
+{
+	bool is_new = session_to(r, &peer->id) == NULL;
+	struct session *s;
+
+	assert(no != 0 && session_find(r, no) == NULL);
+	keyring_add(r, peer, chain, chain_len);
+	s = session_add(r, no, &peer->id, ours, now);
+	seeks_session_up(r);
+	if (!is_new)
+		return;
+	flood_offer(r, s, now);
+	rings_offer(r, s, now);
+}
+
+void router_session_measured(struct router *r, session_no no,
+			     const struct msg_link *ours, nsec now)
+{
+	struct session *s = session_find(r, no);
+
+	(void)now;
+	if (s != NULL)
+		session_set_ours(r, s, ours);
+}
+
+/* First it leaves every index, so that what fails does not start anew on it. */
+void router_session_down(struct router *r, session_no no, nsec now)
+{
+	struct session *s = session_find(r, no);
+
+	if (s == NULL)
+		return;
+	session_unlink(r, s);
+	keyring_session_down(r, s);
+	copies_session_down(r, no);
+	circuits_session_down(r, s, now);
+	rings_session_down(r, no, now);
+	outbox_session_down(&r->out, no);
+	session_free(r, s);
+}
+
+/* ---- messages ---------------------------------------------------------- */
+
+static enum msg_verdict dispatch(struct router *r, struct session *s,
+				 const struct msg *m, enum arrival how,
+				 nsec now)
+{
+	switch (m->type) {
+	case MSG_LINK:
+		session_set_theirs(s, &m->link);
+		break;
+	case MSG_PROBE:
+		return flood_handle_probe(r, s, m, how, now);
+	case MSG_ANSWER:
+		if (core_is_self(r, &m->answer.route.origin))
+			ring_handle_answer(r, s, m, how, now);
+		else
+			answer_handle(r, s, m, how, now);
+		break;
+	case MSG_NAK:
+		if (core_is_self(r, &m->nak.origin))
+			ring_handle_nak(r, s, &m->nak, now);
+		else
+			flood_handle_nak(r, s, &m->nak);
+		break;
+	case MSG_OPEN:
+		open_handle(r, s, m, how, now);
+		break;
+	case MSG_OPENED:
+		open_handle_opened(r, s, &m->opened, now);
+		break;
+	case MSG_CLOSE:
+		open_handle_close(r, s, &m->close, now);
+		break;
+	case MSG_PEER_QUERY:
+		keyring_handle_query(r, s, &m->peer_query, now);
+		break;
+	case MSG_PEER_INFO:
+		keyring_handle_info(r, s, &m->peer_info, now);
+		break;
+	case MSG_HELLO:
+	case MSG_PING:
+	case MSG_TYPES:
+		return MSG_UNKNOWN;
+	}
+	return MSG_OK;
+}
+
+enum msg_verdict router_handle_message(struct router *r, session_no no,
+				       const struct msg *m, nsec now)
+{
+	struct session *s = session_find(r, no);
+
+	if (s == NULL || m->type >= MSG_TYPES)
+		return MSG_UNKNOWN;
+	r->n.n_received[m->type]++;
+	return dispatch(r, s, m, ARRIVAL_FRESH, now);
+}
+
+void core_resume(struct router *r, struct session *s, const struct msg *m,
+		 nsec now)
+{
+	dispatch(r, s, m, ARRIVAL_RESUMED, now);
+}
+
+void core_give_up(struct router *r, struct session *s, const struct msg *m,
+		  nsec now)
+{
+	switch (m->type) {
+	case MSG_PROBE:
+		flood_give_up(r, s, &m->probe);
+		break;
+	case MSG_ANSWER:
+		if (core_is_self(r, &m->answer.route.origin))
+			ring_give_up(r, s, &m->answer, now);
+		else
+			answer_give_up(r, s, &m->answer);
+		break;
+	case MSG_OPEN:
+		open_give_up(r, s, &m->open);
+		break;
+	default:
+		assert(!"only these are parked");
+	}
+}
+
+/* ---- our own paths ----------------------------------------------------- */
+
+void router_connect(struct router *r, const struct node_id *target,
+		    circuit_no avoid, nsec now)
+{
+	struct hop_list hops;
+	bool avoids = avoid != 0 && circuit_path(r, avoid, &hops);
+
+	seek_start(r, target, avoids ? &hops : NULL, now);
+}
+
+void router_circuit_close(struct router *r, circuit_no no,
+			  enum close_reason reason, nsec now)
+{
+	struct circuit *c = circuit_find(r, no);
+
+	if (c != NULL)
+		circuit_end(r, c, reason, &r->config.self.id, NULL, now);
+}
+
+bool router_route_add(struct router *r, const struct route_proof *p, nsec now)
+{
+	if (!core_is_self(r, &p->origin) || p->hops.n == 0 ||
+	    p->first_sig != 0 ||
+	    !id_equal(&p->hops.hop[p->hops.n - 1].id, &p->target) ||
+	    !path_is_simple(&p->origin, p->hops.hop, p->hops.n) ||
+	    p->expiry_ms >
+		    core_wall(r, now) + ROUTE_LIFETIME_MS + CLOCK_SKEW_MS)
+		return false;
+	return route_add(r, p, false, now) != NULL;
+}
+
+void router_identity_add(struct router *r, const struct identity *who,
+			 const uint8_t *chain, size_t chain_len)
+{
+	keyring_add(r, who, chain, chain_len);
+}
+
+const struct identity *router_identity_find(const struct router *r,
+					    const struct node_id *id)
+{
+	return core_is_self(r, id) ? &r->config.self : keyring_peek(r, id);
+}
+
+const struct identity *router_identity_by_name(const struct router *r,
+					       const char *shortname)
+{
+	return keyring_by_name(r, shortname);
+}
+
+const uint8_t *router_chain_find(const struct router *r,
+				 const struct node_id *id, size_t *len)
+{
+	return keyring_chain(r, id, len);
+}
+
+/* ---- time -------------------------------------------------------------- */
+
+typedef void timer_handler(struct router *r, struct timer *t, nsec now);
+
+static timer_handler *const on_timeout[TIMER_KINDS] = {
+	[TIMER_ASKED] = keyring_asked_timeout,
+	[TIMER_PARKED] = keyring_parked_timeout,
+	[TIMER_SEEN] = seen_timeout,
+	[TIMER_COPY] = copy_timeout,
+	[TIMER_RING] = ring_timeout,
+	[TIMER_SEEK] = seek_timeout,
+	[TIMER_ROUTE] = route_timeout,
+	[TIMER_CIRCUIT] = circuit_timeout,
+	[TIMER_OPEN_ID] = open_id_timeout,
+};
+
+nsec router_deadline(const struct router *r)
+{
+	return timers_deadline(&r->timers);
+}
+
+void router_handle_timeout(struct router *r, nsec now)
+{
+	struct timer *t;
+
+	while ((t = timers_pop(&r->timers, now)) != NULL)
+		on_timeout[t->kind](r, t, now);
+}
+
+/* ---- outputs ----------------------------------------------------------- */
+
+bool router_next_send(struct router *r, struct router_send *out)
+{
+	return outbox_next(&r->out, out);
+}
+
+bool router_next_event(struct router *r, struct router_event *out)
+{
+	return outbox_next_event(&r->out, out);
+}
+
+/* ---- looking in -------------------------------------------------------- */
+
+bool router_circuit_next(const struct router *r, circuit_no after,
+			 struct circuit_info *out)
+{
+	const struct circuit *c = circuit_find(r, after);
+
+	/* In the order of insertion, which is that of the numbers. */
+	c = c != NULL ? c->hh.next : r->circuits.all;
+	while (c != NULL && c->no <= after)
+		c = c->hh.next;
+	if (c == NULL)
+		return false;
+	circuit_describe(c, out);
+	return true;
+}
+
+bool router_circuit_get(const struct router *r, circuit_no no,
+			struct circuit_info *out)
+{
+	const struct circuit *c = circuit_find(r, no);
+
+	if (c == NULL)
+		return false;
+	circuit_describe(c, out);
+	return true;
+}
+
+bool router_route_get(const struct router *r, size_t index,
+		      struct route_proof *out)
+{
+	const struct route_set *set = r->routes.sets;
+	const struct route *route;
+
+	for (; set != NULL; set = set->hh.next) {
+		if (index >= set->n) {
+			index -= set->n;
+			continue;
+		}
+		for (route = set->routes; index > 0; index--)
+			route = route->next;
+		*out = route->proof;
+		return true;
+	}
+	return false;
+}
+
+const struct router_counters *router_counters(const struct router *r)
+{
+	return &r->n;
+}

@@ -1,0 +1,41 @@
+/* An attempt of ours to reach a node: stored routes first, then rings of
+ * growing size, until a circuit is up or the node is known to be unreachable.
+ * protocol.md 5.9.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "circuit/router.h"
+#include "circuit/table.h"
+#include "circuit/timer.h"
+
+struct circuit;
+struct ring;
+struct seek;
+struct session;
+
+struct seeks {
+	struct seek *all;
+	uint64_t n_started;
+};
+
+void seeks_deinit(struct router *r);
+
+void seek_start(struct router *r, const struct node_id *target,
+		const struct hop_list *avoid, nsec now);
+
+/* A ring got a reply that is not a route; a ring brought a route. */
+void seek_replied(struct router *r, struct ring *g, nsec now);
+void seek_answered(struct router *r, struct ring *g, nsec now);
+
+/* The circuit of an attempt is up (returns what it took) or has failed. */
+nsec seek_circuit_up(struct router *r, const struct circuit *c, nsec now);
+void seek_circuit_failed(struct router *r, const struct node_id *target,
+			 circuit_no c, nsec now);
+
+/* What was unreachable may no longer be. */
+void seeks_session_up(struct router *r);
+void seek_timeout(struct router *r, struct timer *t, nsec now);

@@ -1,0 +1,69 @@
+#include "circuit/target.h"
+
+#include <string.h>
+
+#include "circuit/core.h"
+#include "circuit/path.h"
+#include "circuit/seen.h"
+#include "proto/base/mem.h"
+
+/* The node we were reached through. */
+static const struct node_id *last_relay(const struct seen *e,
+					const struct hop_list *path)
+{
+	return path->n > 1 ? &path->hop[path->n - 2].id : &e->key.origin;
+}
+
+/* Unlike all that were answered: another last relay, and at most half of the
+ * relays in common with any of them. */
+static bool is_apart(const struct seen *e, const struct hop_list *path)
+{
+	for (unsigned i = 0; i < e->n_answered; i++)
+		if (id_equal(last_relay(e, path),
+			     last_relay(e, &e->answered[i])) ||
+		    !path_is_apart(path, &e->answered[i]))
+			return false;
+	return true;
+}
+
+bool target_wants(const struct seen *e, const struct hop_list *path)
+{
+	uint32_t cost = path_cost(path->hop, path->n);
+
+	if (e->n_answered == 0)
+		return true;
+	if (e->n_answered >= PROBE_ANSWERS_MAX)
+		return false;
+	return cost * 20 <= e->best_cost * 19 || is_apart(e, path);
+}
+
+static void remember(struct seen *e, const struct hop_list *path)
+{
+	uint32_t cost = path_cost(path->hop, path->n);
+
+	if (e->n_answered == 0 || cost < e->best_cost)
+		e->best_cost = cost;
+	e->answered = mem_realloc(e->answered, e->n_answered + 1,
+				  sizeof *e->answered);
+	e->answered[e->n_answered++] = *path;
+}
+
+void target_answer(struct router *r, struct session *s, struct seen *e,
+		   const struct hop_list *path, nsec now)
+{
+	struct route_proof *p = &core_send(r, s->no, MSG_ANSWER)->answer.route;
+	struct node_hash h = hash_of(e->body, sizeof e->body);
+
+	*p = (struct route_proof){
+		.origin = e->key.origin,
+		.target = e->target,
+		.nonce = e->key.nonce,
+		.expiry_ms = core_wall(r, now) + ROUTE_LIFETIME_MS,
+		.hops = *path,
+		.first_sig = path->n - 1,
+	};
+	memcpy(p->probe_hash, h.b, sizeof p->probe_hash);
+	route_proof_seal(p);
+	core_sign(r, p->sig_target, SIGN_ANSWER_TARGET, p->body, p->body_len);
+	remember(e, path);
+}
