@@ -5,7 +5,6 @@
 
 #include "circuit/core.h"
 #include "circuit/path.h"
-#include "proto/base/buf.h"
 #include "proto/base/mem.h"
 
 /* ---- used open_ids ----------------------------------------------------- */
@@ -67,18 +66,6 @@ void open_ids_deinit(struct router *r)
 
 /* ---- the origin -------------------------------------------------------- */
 
-/* protocol.md 3.6 */
-static void write_body(const struct router *r, struct msg_open *o,
-		       const uint8_t digest[HASH_LEN])
-{
-	struct buf b = buf_of(o->body, sizeof o->body);
-
-	buf_bytes(&b, digest, HASH_LEN);
-	buf_bytes(&b, &o->open_id, NONCE_LEN);
-	buf_be64(&b, o->issued_ms);
-	core_sign(r, o->sig_origin, SIGN_OPEN_ORIGIN, o->body, sizeof o->body);
-}
-
 static uint16_t smaller(uint16_t a, uint16_t b)
 {
 	return a < b ? a : b;
@@ -106,7 +93,8 @@ circuit_no open_start(struct router *r, const struct route *route, nsec now)
 		.label = c->side[TOWARD_TARGET].label_in,
 		.mtu = c->mtu,
 	};
-	write_body(r, o, route->digest);
+	msg_open_seal(o);
+	core_sign(r, o->sig_origin, SIGN_OPEN_ORIGIN, o->body, sizeof o->body);
 	return c->no;
 }
 

@@ -5,10 +5,7 @@
 
 #include "circuit/answer.h"
 #include "circuit/core.h"
-#include "proto/base/buf.h"
 #include "proto/base/mem.h"
-
-#define PROBE_VERSION 1
 
 static void ring_free(struct router *r, struct ring *g)
 {
@@ -42,28 +39,9 @@ void ring_timeout(struct router *r, struct timer *t, nsec now)
 
 /* ---- sending ----------------------------------------------------------- */
 
-/* protocol.md 3.4 */
-static void write_body(const struct router *r, struct ring *g)
+static struct msg_probe probe_of(const struct router *r, const struct ring *g)
 {
-	struct buf b = buf_of(g->body, sizeof g->body);
-
-	buf_u8(&b, PROBE_VERSION);
-	buf_u8(&b, PROBE_FLAG_FLOOD);
-	buf_u8(&b, g->ttl);
-	buf_bytes(&b, &r->config.self.id, ID_LEN);
-	buf_bytes(&b, &g->target, ID_LEN);
-	buf_bytes(&b, &g->nonce, NONCE_LEN);
-	buf_be64(&b, g->issued_ms);
-	buf_be32(&b, PROBE_VALID_MS);
-	core_sign(r, g->sig, SIGN_PROBE_ORIGIN, g->body, sizeof g->body);
-}
-
-static void ring_send(struct router *r, struct ring *g, const struct session *s,
-		      nsec wait)
-{
-	struct msg_probe *p = &core_send(r, s->no, MSG_PROBE)->probe;
-
-	*p = (struct msg_probe){
+	return (struct msg_probe){
 		.flags = PROBE_FLAG_FLOOD,
 		.ttl = g->ttl,
 		.origin = r->config.self.id,
@@ -71,11 +49,28 @@ static void ring_send(struct router *r, struct ring *g, const struct session *s,
 		.nonce = g->nonce,
 		.issued_ms = g->issued_ms,
 		.valid_ms = PROBE_VALID_MS,
-		.deadline_ms = (uint32_t)(wait / NS_PER_MS),
 	};
+}
+
+static void ring_send(struct router *r, struct ring *g, const struct session *s,
+		      nsec wait)
+{
+	struct msg_probe *p = &core_send(r, s->no, MSG_PROBE)->probe;
+
+	*p = probe_of(r, g);
+	p->deadline_ms = (uint32_t)(wait / NS_PER_MS);
 	memcpy(p->body, g->body, sizeof p->body);
 	memcpy(p->sig_origin, g->sig, sizeof p->sig_origin);
 	replies_expect(&g->replies, s->no);
+}
+
+static void sign(const struct router *r, struct ring *g)
+{
+	struct msg_probe p = probe_of(r, g);
+
+	msg_probe_seal(&p);
+	memcpy(g->body, p.body, sizeof g->body);
+	core_sign(r, g->sig, SIGN_PROBE_ORIGIN, g->body, sizeof g->body);
 }
 
 struct ring *ring_start(struct router *r, const struct node_id *target,
@@ -97,7 +92,7 @@ struct ring *ring_start(struct router *r, const struct node_id *target,
 	g->issued_ms = core_wall(r, now);
 	g->started = now;
 	g->valid_until = now + PROBE_VALID_MS * NS_PER_MS;
-	write_body(r, g);
+	sign(r, g);
 	g->timer.kind = TIMER_RING;
 	timers_set(&r->timers, &g->timer, g->valid_until);
 	TABLE_ADD(&r->table_key, hh, r->rings.all, nonce, sizeof g->nonce, g);
