@@ -72,7 +72,7 @@ static int init_parse(struct init *in, int argc, char **argv)
 	};
 	int c;
 
-	argv[0] = (char[]){ "qanat ca init" };
+	argv[0] = "qanat ca init";
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (c == 'd')

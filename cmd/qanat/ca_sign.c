@@ -118,7 +118,7 @@ static int parse(struct sign *s, int argc, char **argv)
 	};
 	int c, rv;
 
-	argv[0] = (char[]){ "qanat ca sign" };
+	argv[0] = "qanat ca sign";
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		rv = take_option(s, c, optarg);

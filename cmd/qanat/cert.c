@@ -36,7 +36,7 @@ static int parse(struct show *s, int argc, char **argv)
 	};
 	int c;
 
-	argv[0] = (char[]){ "qanat cert show" };
+	argv[0] = "qanat cert show";
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (c == 'j')

@@ -43,7 +43,7 @@ static int parse(struct keygen *k, int argc, char **argv)
 	};
 	int c;
 
-	argv[0] = (char[]){ "qanat keygen" };
+	argv[0] = "qanat keygen";
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (c == 'd')
