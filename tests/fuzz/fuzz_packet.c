@@ -1,0 +1,52 @@
+/* Circuit packets into one joiner: each behind a byte of time (in units of
+ * 10 ms) and a 2-byte length. */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "proto/base/view.h"
+#include "proto/packet.h"
+#include "tests/support/check.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+static void check_header(const struct packet *p, const uint8_t *data)
+{
+	uint8_t header[PACKET_HEADER_MAX];
+	size_t n = packet_header_write(header, p->part, p->label, p->number);
+
+	check(p->len != 0 && p->label <= LABEL_MASK);
+	check(data + n == p->payload);
+	check(memcmp(header, data, n) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	struct joiner *j = joiner_new();
+	struct view v = view_of(data, len);
+	nsec now = 0;
+
+	while (view_left(&v) != 0) {
+		struct packet p;
+		const uint8_t *bytes, *whole;
+		size_t n, joined = 0;
+
+		now += view_u8(&v) * 10 * NS_PER_MS;
+		n = view_be16(&v);
+		if (n > view_left(&v))
+			n = view_left(&v);
+		bytes = view_bytes(&v, n);
+		if (bytes == NULL || packet_parse(&p, bytes, n) != PACKET_OK)
+			continue;
+		check_header(&p, bytes);
+		whole = joiner_handle(j, &p, now, &joined);
+		check(whole == NULL || joined >= p.len);
+		check(whole != NULL || p.part != PACKET_WHOLE);
+		check(whole == NULL || p.part != PACKET_FIRST ||
+		      memcmp(whole, p.payload, p.len) == 0);
+		check(whole == NULL || p.part != PACKET_LAST ||
+		      memcmp(whole + joined - p.len, p.payload, p.len) == 0);
+	}
+	joiner_free(j);
+	return 0;
+}
