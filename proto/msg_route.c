@@ -106,9 +106,10 @@ static bool probe_read(struct msg *out, const ProtobufCMessage *base)
 	    !probe_body_read(m))
 		return false;
 	m->deadline_ms = pb->deadline_ms;
-	/* A route needs room for its target behind the relays. */
-	if (m->deadline_ms > PROBE_DEADLINE_MAX_MS || n > m->ttl ||
-	    n >= HOPS_MAX || !hops_read(&m->hops, n, &v) || view_left(&v) != 0)
+	/* It has crossed one link more than it has relays; so there is room for
+	 * the target behind them too. */
+	if (m->deadline_ms > PROBE_DEADLINE_MAX_MS || n >= m->ttl ||
+	    !hops_read(&m->hops, n, &v) || view_left(&v) != 0)
 		return false;
 	return !hops_contain(&m->hops, &m->origin) &&
 	       !hops_contain(&m->hops, &m->target);

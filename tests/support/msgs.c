@@ -70,8 +70,6 @@ static void hello_random(struct msg_hello *m, struct rng *r)
 
 static void probe_random(struct msg_probe *m, struct rng *r)
 {
-	size_t max;
-
 	m->flags = (uint8_t)draw(r, 0, UINT8_MAX);
 	m->ttl = (uint8_t)draw(r, 1, HOPS_MAX);
 	rng_fill(r, m->origin.b, ID_LEN);
@@ -81,8 +79,7 @@ static void probe_random(struct msg_probe *m, struct rng *r)
 	m->valid_ms = (uint32_t)draw(r, 0, PROBE_VALID_MS);
 	rng_fill(r, m->sig_origin, SIG_LEN);
 	m->deadline_ms = (uint32_t)draw(r, 0, PROBE_DEADLINE_MAX_MS);
-	max = m->ttl < HOPS_MAX ? m->ttl : HOPS_MAX - 1;
-	hops_random(&m->hops, (size_t)draw(r, 0, max), r);
+	hops_random(&m->hops, (size_t)draw(r, 0, m->ttl - 1U), r);
 	msg_probe_seal(m);
 }
 
@@ -210,7 +207,7 @@ static const char *probe_fault(const struct msg_probe *m)
 		return "the probe's body does not say what its values say";
 	if (m->ttl < 1 || m->ttl > HOPS_MAX)
 		return "ttl out of range";
-	if (m->hops.n > m->ttl || m->hops.n >= HOPS_MAX)
+	if (m->hops.n >= m->ttl)
 		return "more relays than the ttl allows";
 	if (m->valid_ms > PROBE_VALID_MS)
 		return "valid for too long";

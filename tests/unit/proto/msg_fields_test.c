@@ -304,7 +304,7 @@ static void relay_without_mtu(struct msg *m)
 static void more_relays_than_ttl(struct msg *m)
 {
 	make_relays(m, 5);
-	m->probe.ttl = 4;
+	m->probe.ttl = 5;
 	msg_probe_seal(&m->probe);
 }
 
@@ -452,7 +452,7 @@ static void values_at_the_edge_are_valid(void **state)
 	assert_int_equal(rewrite(&got, &m), MSG_OK);
 	assert_true(msg_equal(&m, &got));
 	make_relays(&m, 5);
-	m.probe.ttl = 5;
+	m.probe.ttl = 6;
 	msg_probe_seal(&m.probe);
 	assert_int_equal(rewrite(&got, &m), MSG_OK);
 
