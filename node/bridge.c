@@ -284,3 +284,12 @@ struct bridge *bridge_new(struct loop *l, struct tcp *tcp, struct stream *s,
 		tcp_ended(b);
 	return b;
 }
+
+void bridge_handle_early(struct bridge *b, const uint8_t *data, size_t len,
+			 bool ended)
+{
+	if (len > 0)
+		stream_data(b, data, len);
+	if (ended)
+		end_in(b);
+}

@@ -43,5 +43,9 @@ typedef void bridge_done(void *ctx);
 struct bridge *bridge_new(struct loop *l, struct tcp *tcp, struct stream *s,
 			  const uint8_t *early, size_t n_early, bool ended,
 			  struct bridge_set *set, bridge_done *done, void *ctx);
+/* For a stream that was listened to before: what came, and whether its end
+ * did. */
+void bridge_handle_early(struct bridge *b, const uint8_t *data, size_t len,
+			 bool ended);
 /* Resets both ends; `done` is not called. */
 void bridge_close(struct bridge *b);

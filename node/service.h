@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "node/bridge.h"
 #include "node/loop.h"
 #include "node/stream.h"
 #include "proto/addr.h"
@@ -33,6 +34,20 @@ void services_tun_up(struct services *s);
  * ended.  Host may be our name, our overlay address, a service's name or
  * "localhost"; anything else is STREAM_HOST_UNKNOWN. */
 void services_stream(struct services *s, struct stream *stream);
+
+struct service_counts {
+	uint64_t n_asked;
+	uint64_t n_host_unknown;
+	uint64_t n_not_allowed;
+	uint64_t n_over_limit;
+	uint64_t n_connect_failed;
+	uint64_t n_forward_refused; /* on our overlay address */
+	uint64_t n_datagrams_in;
+	uint64_t n_datagrams_out;
+	uint64_t n_datagrams_dropped;
+	struct bridge_set bridges;
+};
+const struct service_counts *services_counts(const struct services *s);
 
 /* Whether `peer` may send to this local port. `proto` is IPPROTO_TCP/UDP. */
 bool services_allow(const struct services *s, const struct node_id *peer,

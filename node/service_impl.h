@@ -1,0 +1,69 @@
+/* What the parts of the service module share: service.c (who gets what),
+ * service_tcp.c and service_udp.c (one stream each), service_listen.c (the
+ * forwarding from our overlay address). */
+#pragma once
+
+#include "node/bridge.h"
+#include "node/dgram.h"
+#include "node/service.h"
+#include "node/service_rule.h"
+#include "node/splice.h"
+
+#define SERVICE_CONNECT_NS  (10 * NS_PER_S)
+#define SERVICE_UDP_IDLE_NS (120 * NS_PER_S)
+/* What a peer may send before we have accepted. */
+#define SERVICE_EARLY_MAX 65536
+
+struct service_forward;
+struct service_peer;
+
+struct services {
+	struct loop *loop;
+	struct service_rules rules;
+	bool is_tun_up;
+	struct serving *serving;
+	struct service_peer *peers; /* those with streams, by id */
+	uint8_t hash_key[16];
+	struct service_forward *forwards; /* listeners */
+	struct forwarding *forwarding;    /* their connections */
+	struct service_counts counts;
+};
+
+/* One stream that we serve. */
+struct serving {
+	struct serving *prev, *next;
+	struct services *services;
+	struct node_id peer;
+	struct stream *stream; /* NULL: gone, or the bridge's */
+
+	/* Where to connect to: the first that works. */
+	union endpoint to[2];
+	size_t n_to;
+	size_t i_to;
+
+	struct tcp *tcp; /* while connecting */
+	enum stream_error why;
+	uint8_t *early; /* came before we accepted */
+	size_t n_early;
+	bool is_ended; /* the peer has sent its end already */
+	struct bridge *bridge;
+
+	struct dgram *dgram;
+	struct timer idle;
+	nsec moved;
+};
+
+/* Counts one more stream of the peer; false if it has too many. */
+bool service_peer_add(struct services *s, const struct node_id *peer);
+void service_peer_remove(struct services *s, const struct node_id *peer);
+
+/* Out of the list, and freed: its stream and sockets are closed already. */
+void serving_remove(struct serving *v);
+
+void serving_tcp_start(struct serving *v);
+void serving_tcp_close(struct serving *v);
+void serving_udp_start(struct serving *v);
+void serving_udp_close(struct serving *v);
+
+void service_forwards_open(struct services *s);
+void service_forwards_close(struct services *s, bool connections_too);

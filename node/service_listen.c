@@ -1,0 +1,155 @@
+/* Services that listen elsewhere (`to`), brought to our overlay address for
+ * apps that come through the TUN. */
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <utlist.h>
+
+#include "node/service_impl.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+
+struct service_forward {
+	struct service_forward *next;
+	struct services *services;
+	struct tcp_listener *listener;
+	uint16_t port;
+};
+
+/* One connection; the rule is looked up anew for each, so that a reload
+ * needs no care. */
+struct forwarding {
+	struct forwarding *prev, *next;
+	struct services *services;
+	struct node_id peer;
+	struct splice *splice;
+};
+
+static void forwarding_remove(struct forwarding *f)
+{
+	DL_DELETE(f->services->forwarding, f);
+	service_peer_remove(f->services, &f->peer);
+	free(f);
+}
+
+static void spliced(void *ctx)
+{
+	forwarding_remove(ctx);
+}
+
+/* Who comes: by the source address, which the TUN has checked. */
+static bool peer_of(struct node_id *peer, const struct services *s,
+		    const struct tcp *t)
+{
+	struct overlay_net net;
+	union endpoint e;
+	struct addr a;
+
+	if (!tcp_peer(t, &e) || e.sa.sa_family != AF_INET6)
+		return false;
+	memcpy(a.b, &e.in6.sin6_addr, sizeof a.b);
+	memcpy(net.prefix, s->rules.self.b, sizeof net.prefix);
+	*peer = addr_id(&a);
+	return addr_in_net(&a, &net);
+}
+
+static const struct service_rule *rule_for(const struct service_forward *f,
+					   struct node_id *peer,
+					   const struct tcp *t)
+{
+	const struct service_rules *r = &f->services->rules;
+
+	if (!peer_of(peer, f->services, t))
+		return NULL;
+	return service_rules_find(r, peer, IPPROTO_TCP, f->port);
+}
+
+static void accepted(void *ctx, struct tcp *t)
+{
+	struct service_forward *f = ctx;
+	struct services *s = f->services;
+	const struct service_rule *rule;
+	struct forwarding *g;
+	struct node_id peer;
+
+	rule = rule_for(f, &peer, t);
+	if (rule == NULL || !rule->has_to || !service_peer_add(s, &peer)) {
+		s->counts.n_forward_refused++;
+		tcp_reset(t);
+		return;
+	}
+	g = mem_new(g);
+	g->services = s;
+	g->peer = peer;
+	g->splice = splice_new(s->loop, t, &rule->to, spliced, g);
+	DL_APPEND(s->forwarding, g);
+}
+
+static union endpoint overlay_at(const struct services *s, uint16_t port)
+{
+	union endpoint e = { .in6 = { .sin6_family = AF_INET6,
+				      .sin6_port = htons(port) } };
+
+	memcpy(&e.in6.sin6_addr, s->rules.self.b, sizeof s->rules.self.b);
+	return e;
+}
+
+static bool is_listened_for(const struct services *s, uint16_t port)
+{
+	const struct service_forward *f;
+
+	LL_FOREACH (s->forwards, f) {
+		if (f->port == port)
+			return true;
+	}
+	return false;
+}
+
+static void forward_open(struct services *s, const struct service_rule *rule)
+{
+	union endpoint at = overlay_at(s, rule->port);
+	struct service_forward *f;
+	int rv;
+
+	if (rule->proto == IPPROTO_UDP || !rule->has_to ||
+	    endpoint_equal(&rule->to, &at) || is_listened_for(s, rule->port))
+		return;
+	f = mem_new(f);
+	f->services = s;
+	f->port = rule->port;
+	rv = tcp_listen(&f->listener, s->loop, &at, true, accepted, f);
+	if (rv < 0) {
+		log_warn("service not forwarded for the tun: name=%s port=%u "
+			 "error=%s",
+			 rule->name, rule->port, uv_strerror(rv));
+		free(f);
+		return;
+	}
+	LL_PREPEND(s->forwards, f);
+}
+
+void service_forwards_open(struct services *s)
+{
+	for (size_t i = 0; i < s->rules.n; i++)
+		forward_open(s, &s->rules.rule[i]);
+}
+
+void service_forwards_close(struct services *s, bool connections_too)
+{
+	struct service_forward *f, *next_f;
+	struct forwarding *g, *next_g;
+
+	LL_FOREACH_SAFE(s->forwards, f, next_f)
+	{
+		tcp_listener_close(f->listener);
+		free(f);
+	}
+	s->forwards = NULL;
+	if (!connections_too)
+		return;
+	DL_FOREACH_SAFE (s->forwarding, g, next_g) {
+		splice_close(g->splice);
+		forwarding_remove(g);
+	}
+}
