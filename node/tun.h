@@ -1,0 +1,39 @@
+/* Packets between the TUN device and the mesh.
+ *
+ * Reads in batches, stops reading while the destinations have no room, checks
+ * every packet in both directions (tun_ip.h), and answers the app with ICMPv6
+ * errors instead of silence.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "node/dest.h"
+#include "node/loop.h"
+#include "node/service.h"
+#include "node/tun_ip.h"
+
+#define TUN_BATCH 64 /* packets read in one turn */
+
+struct tun;
+
+struct tun_counts {
+	uint64_t n_read;
+	uint64_t n_written;
+	uint64_t n_blocked;      /* reading stopped */
+	uint64_t n_too_big;      /* over the path's MTU */
+	uint64_t n_unreachable;  /* no path to the node */
+	uint64_t n_write_failed; /* the device had no room, or is down */
+};
+
+/* Owns `fd` (tun_link_open()) from here on.  What may come in is what
+ * `services` allow; NULL: nothing but answers. */
+struct tun *tun_new(struct loop *l, int fd, struct dests *d,
+		    const struct services *services,
+		    const struct overlay_net *net, const struct node_id *self);
+/* Takes itself out of `d`'s packet events. */
+void tun_free(struct tun *t); /* NULL is allowed */
+
+const struct tun_counts *tun_counts(const struct tun *t);
+const struct tun_ip *tun_checks(const struct tun *t);
