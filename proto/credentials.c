@@ -156,7 +156,8 @@ static int fail_verdict(const struct place *p, enum cert_verdict v)
 	switch (v) {
 	case CERT_NOT_OURS:
 		return fail(p, -EKEYREJECTED, "cert.crt",
-			    "issued by another CA than ca.crt");
+			    "issued by another CA than ca.crt, or an "
+			    "intermediate certificate is missing in it");
 	case CERT_USAGE:
 		return fail(p, -EKEYREJECTED, "cert.crt",
 			    "not meant for a node (key usage, CA flag or an "
@@ -190,6 +191,20 @@ static int check_self(struct credentials *c, const struct place *p)
 	return 0;
 }
 
+/* Who can write here can put another key in our place. */
+static int check_dir(const struct place *p)
+{
+	struct stat st;
+
+	if (stat(p->dir, &st) < 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) == 0)
+		return 0;
+	snprintf(p->why, p->why_cap,
+		 "%s: writable by group or others (mode %04o). "
+		 "Run: chmod go-w %s",
+		 p->dir, st.st_mode & 07777u, p->dir);
+	return -EPERM;
+}
+
 int credentials_load(struct credentials *out, const char *dir, int64_t now_s,
 		     char *why, size_t why_cap)
 {
@@ -197,7 +212,9 @@ int credentials_load(struct credentials *out, const char *dir, int64_t now_s,
 	struct credentials c = { 0 };
 	int rv;
 
-	rv = load_trust(&c, &p);
+	rv = check_dir(&p);
+	if (rv == 0)
+		rv = load_trust(&c, &p);
 	if (rv == 0)
 		rv = load_key(&c, &p);
 	if (rv == 0)

@@ -128,6 +128,13 @@ static void set_extensions(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key,
 	if (spec->critical_oid != NULL)
 		MUST(gnutls_x509_crt_set_extension_by_oid(
 			crt, spec->critical_oid, "\x05\x00", 2, 1));
+	if (spec->padding != 0) {
+		void *zeros = mem_calloc(spec->padding, 1);
+
+		MUST(gnutls_x509_crt_set_extension_by_oid(
+			crt, "1.3.6.1.4.1.99999.2", zeros, spec->padding, 0));
+		free(zeros);
+	}
 	MUST(gnutls_x509_privkey_get_key_id(key, 0, key_id, &size));
 	MUST(gnutls_x509_crt_set_subject_key_id(crt, key_id, size));
 	if (issuer != NULL) {

@@ -53,6 +53,7 @@ struct test_spec {
 	bool without_key_usage;   /* no such extension */
 	const char *purposes[4];  /* extended key usage, OIDs */
 	const char *critical_oid; /* an extension nobody knows */
+	size_t padding; /* an extension of so many bytes, not critical */
 	gnutls_digest_algorithm_t digest; /* 0: the issuer key's */
 };
 
