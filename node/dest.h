@@ -12,9 +12,51 @@
 #include <stdint.h>
 
 #include "node/stream.h"
+#include "proto/base/time.h"
 #include "proto/id.h"
 
+struct channel;
+struct channels;
 struct dests;
+struct loop;
+struct router;
+struct router_event;
+
+struct dests *dests_new(struct loop *l, struct router *r);
+void dests_free(struct dests *d);
+/* Before anything else: where channels are made. */
+void dests_set_channels(struct dests *d, struct channels *channels);
+/* Who answers the requests that peers make of us. */
+typedef void dest_request(void *ctx, struct stream *s);
+void dests_set_requests(struct dests *d, dest_request *request, void *ctx);
+
+/* From the router: CIRCUIT_UP of ours, UNREACHABLE. */
+void dests_handle_event(struct dests *d, const struct router_event *ev);
+/* At the end of a turn; true if anything was done. */
+bool dests_flush(struct dests *d);
+/* For channels_new(). */
+struct channel_events;
+extern const struct channel_events dest_channel_events;
+
+/* Our own channel to the node, if it is up (for status and ping). */
+struct channel *dest_channel(struct dests *d, const struct node_id *id);
+/* Told once when a path and a channel to the node stand (or not). */
+struct dest_report {
+	bool is_up, is_proved; /* not up: every copy of the probe came back */
+	nsec took;
+};
+typedef void dest_reported(void *ctx, const struct dest_report *report);
+/* Brings the channel up if it is not; `reported` comes from the loop. */
+void dest_connect(struct dests *d, const struct node_id *id,
+		  dest_reported *reported, void *ctx);
+/* No report will come for `ctx` any more. */
+void dest_connect_cancel(struct dests *d, void *ctx);
+
+struct dest_counters {
+	uint64_t n_dests, n_packets_waited, n_packets_dropped,
+		n_packets_unreachable, n_streams_failed, n_evicted;
+};
+const struct dest_counters *dest_counters(const struct dests *d);
 
 /* Asks node `id` for `host`:`port`.  Never NULL: failures arrive as
  * `closed`. */

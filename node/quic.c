@@ -1,12 +1,11 @@
 #include "node/quic.h"
 
-#include <ngtcp2/ngtcp2_crypto.h>
 #include <ngtcp2/ngtcp2_crypto_gnutls.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/quic_table.h"
+#include "node/quic_conn.h"
 #include "proto/base/mem.h"
 #include "proto/limits.h"
 
@@ -17,305 +16,11 @@ enum {
 	STREAM_WINDOW_MAX = 8 << 20,
 	CONN_WINDOW_MAX = 24 << 20,
 	UNI_STREAMS = 3,
-	CRYPTO_LEVELS = 4,
 };
 
 #define SESSION_IDLE_NS (30 * NS_PER_S)
 #define CHANNEL_IDLE_NS (120 * NS_PER_S)
 #define CHANNEL_RTT_NS  (50 * NS_PER_MS)
-
-struct quic {
-	ngtcp2_conn *conn;
-	ngtcp2_crypto_conn_ref ref;
-	gnutls_session_t tls;
-	struct quic_table *table;
-	struct quic_config config;
-	enum quic_state state;
-	const char *end_text;
-	ngtcp2_ccerr error;
-	uint64_t app_error; /* set by an event callback's return value */
-	struct quic_peer peer;
-	bool has_expect, has_expect_hash;
-	struct node_id expect;
-	struct node_hash expect_hash;
-	size_t n_crypto[CRYPTO_LEVELS];
-	ngtcp2_cid first_dcid; /* a server's: the client's invention */
-	bool has_first_dcid;
-	uint16_t probes[4];
-	size_t n_probes;
-};
-
-static ngtcp2_conn *ref_conn(ngtcp2_crypto_conn_ref *ref)
-{
-	struct quic *q = ref->user_data;
-
-	return q->conn;
-}
-
-static void end(struct quic *q, enum quic_state state, const char *text)
-{
-	if (q->state >= QUIC_CLOSING && q->state >= state)
-		return;
-	q->state = state;
-	if (q->end_text == NULL)
-		q->end_text = text;
-}
-
-/* ---- certificates ---- */
-
-static int check_chain(void *conn_ref, const uint8_t *chain, size_t len)
-{
-	ngtcp2_crypto_conn_ref *ref = conn_ref;
-	struct quic *q = ref->user_data;
-	const struct credentials *c =
-		quic_tls_credentials(quic_table_tls(q->table));
-	struct quic_peer *p = &q->peer;
-
-	p->verdict = cert_check(c->trust, chain, len, (int64_t)q->config.wall_s,
-				&p->who);
-	if (p->verdict != CERT_OK) {
-		q->end_text = cert_verdict_text(p->verdict);
-		return -1;
-	}
-	if ((q->has_expect && !id_equal(&q->expect, &p->who.id)) ||
-	    (q->has_expect_hash &&
-	     !hash_equal(&q->expect_hash, &p->who.hash))) {
-		q->end_text = "another node answers there";
-		return -1;
-	}
-	if (hash_equal(&c->self.hash, &p->who.hash)) {
-		q->end_text = "that is this node itself";
-		return -1;
-	}
-	free(p->chain);
-	p->chain = mem_calloc(len, 1);
-	memcpy(p->chain, chain, len);
-	p->chain_len = len;
-	p->is_verified = true;
-	return 0;
-}
-
-/* ---- callbacks of ngtcp2 ---- */
-
-static void fill_random(uint8_t *out, size_t len, const ngtcp2_rand_ctx *ctx)
-{
-	(void)ctx;
-	randombytes_buf(out, len);
-}
-
-static int get_cid(ngtcp2_conn *conn, ngtcp2_cid *cid, uint8_t *token,
-		   size_t len, void *ctx)
-{
-	struct quic *q = ctx;
-
-	(void)conn;
-	quic_table_new_cid(q->table, cid, len, token);
-	quic_table_add(q->table, cid, q);
-	return 0;
-}
-
-static int drop_cid(ngtcp2_conn *conn, const ngtcp2_cid *cid, void *ctx)
-{
-	struct quic *q = ctx;
-
-	(void)conn;
-	quic_table_remove(q->table, cid);
-	return 0;
-}
-
-static int crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level,
-		       uint64_t offset, const uint8_t *data, size_t len,
-		       void *ctx)
-{
-	struct quic *q = ctx;
-
-	if ((size_t)level < CRYPTO_LEVELS) {
-		q->n_crypto[level] += len;
-		if (q->n_crypto[level] > CRYPTO_BYTES_MAX) {
-			end(q, QUIC_HANDSHAKE, "too much handshake data");
-			return NGTCP2_ERR_CALLBACK_FAILURE;
-		}
-	}
-	return ngtcp2_crypto_recv_crypto_data_cb(conn, level, offset, data, len,
-						 ctx);
-}
-
-static int confirmed(struct quic *q)
-{
-	if (!q->peer.is_verified)
-		return NGTCP2_ERR_CALLBACK_FAILURE;
-	if (q->state == QUIC_HANDSHAKE) {
-		q->state = QUIC_CONFIRMED;
-		q->config.events->confirmed(q->config.ctx);
-	}
-	return 0;
-}
-
-/* The client learns only here that the server has checked its certificate. */
-static int handshake_confirmed(ngtcp2_conn *conn, void *ctx)
-{
-	(void)conn;
-	return confirmed(ctx);
-}
-
-/* A server has seen the client's certificate and Finished by now. */
-static int handshake_completed(ngtcp2_conn *conn, void *ctx)
-{
-	return ngtcp2_conn_is_server(conn) ? confirmed(ctx) : 0;
-}
-
-static int fail_if(struct quic *q, uint64_t error)
-{
-	if (error == 0)
-		return 0;
-	q->app_error = error;
-	ngtcp2_ccerr_set_application_error(&q->error, error, NULL, 0);
-	end(q, QUIC_CLOSING, "protocol violation by the peer");
-	return NGTCP2_ERR_CALLBACK_FAILURE;
-}
-
-static int stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id,
-		       uint64_t offset, const uint8_t *data, size_t len,
-		       void *ctx, void *stream_ctx)
-{
-	struct quic *q = ctx;
-	bool is_last = (flags & NGTCP2_STREAM_DATA_FLAG_FIN) != 0;
-
-	(void)conn;
-	(void)offset;
-	(void)stream_ctx;
-	if (q->state != QUIC_CONFIRMED)
-		return q->state == QUIC_HANDSHAKE ? NGTCP2_ERR_CALLBACK_FAILURE
-						  : 0;
-	return fail_if(q, q->config.events->stream_data(q->config.ctx, id, data,
-							len, is_last));
-}
-
-static int stream_acked(ngtcp2_conn *conn, int64_t id, uint64_t offset,
-			uint64_t len, void *ctx, void *stream_ctx)
-{
-	struct quic *q = ctx;
-
-	(void)conn;
-	(void)offset;
-	(void)stream_ctx;
-	q->config.events->stream_acked(q->config.ctx, id, (size_t)len);
-	return 0;
-}
-
-static int stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id,
-			uint64_t error, void *ctx, void *stream_ctx)
-{
-	struct quic *q = ctx;
-
-	(void)stream_ctx;
-	if ((flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET) == 0)
-		error = 0;
-	q->config.events->stream_closed(q->config.ctx, id, error);
-	if (!ngtcp2_conn_is_local_stream(conn, id)) {
-		if (id & 2)
-			ngtcp2_conn_extend_max_streams_uni(conn, 1);
-		else
-			ngtcp2_conn_extend_max_streams_bidi(conn, 1);
-	}
-	return 0;
-}
-
-static int stream_reset(ngtcp2_conn *conn, int64_t id, uint64_t final_size,
-			uint64_t error, void *ctx, void *stream_ctx)
-{
-	struct quic *q = ctx;
-
-	(void)conn;
-	(void)final_size;
-	(void)stream_ctx;
-	q->config.events->stream_reset(q->config.ctx, id, error);
-	return 0;
-}
-
-static int stream_stop(ngtcp2_conn *conn, int64_t id, uint64_t error, void *ctx,
-		       void *stream_ctx)
-{
-	struct quic *q = ctx;
-
-	(void)conn;
-	(void)stream_ctx;
-	q->config.events->stream_stopped(q->config.ctx, id, error);
-	return 0;
-}
-
-static int stream_room(ngtcp2_conn *conn, int64_t id, uint64_t max, void *ctx,
-		       void *stream_ctx)
-{
-	struct quic *q = ctx;
-
-	(void)conn;
-	(void)max;
-	(void)stream_ctx;
-	q->config.events->stream_unblocked(q->config.ctx, id);
-	return 0;
-}
-
-static int streams_allowed(ngtcp2_conn *conn, uint64_t max, void *ctx)
-{
-	struct quic *q = ctx;
-
-	(void)conn;
-	(void)max;
-	if (q->state == QUIC_CONFIRMED)
-		q->config.events->streams_allowed(q->config.ctx);
-	return 0;
-}
-
-static int datagram(ngtcp2_conn *conn, uint32_t flags, const uint8_t *data,
-		    size_t len, void *ctx)
-{
-	struct quic *q = ctx;
-
-	(void)conn;
-	(void)flags;
-	if (q->state == QUIC_CONFIRMED)
-		q->config.events->datagram(q->config.ctx, data, len);
-	return 0;
-}
-
-static int reset_received(ngtcp2_conn *conn,
-			  const ngtcp2_pkt_stateless_reset *r, void *ctx)
-{
-	(void)conn;
-	(void)r;
-	end(ctx, QUIC_DEAD, "the peer has restarted");
-	return 0;
-}
-
-static const ngtcp2_callbacks callbacks = {
-	.client_initial = ngtcp2_crypto_client_initial_cb,
-	.recv_client_initial = ngtcp2_crypto_recv_client_initial_cb,
-	.recv_crypto_data = crypto_data,
-	.handshake_completed = handshake_completed,
-	.handshake_confirmed = handshake_confirmed,
-	.encrypt = ngtcp2_crypto_encrypt_cb,
-	.decrypt = ngtcp2_crypto_decrypt_cb,
-	.hp_mask = ngtcp2_crypto_hp_mask_cb,
-	.recv_stream_data = stream_data,
-	.acked_stream_data_offset = stream_acked,
-	.stream_close = stream_close,
-	.stream_reset = stream_reset,
-	.stream_stop_sending = stream_stop,
-	.extend_max_stream_data = stream_room,
-	.extend_max_local_streams_bidi = streams_allowed,
-	.recv_stateless_reset = reset_received,
-	.recv_retry = ngtcp2_crypto_recv_retry_cb,
-	.rand = fill_random,
-	.get_new_connection_id = get_cid,
-	.remove_connection_id = drop_cid,
-	.update_key = ngtcp2_crypto_update_key_cb,
-	.delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
-	.delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
-	.recv_datagram = datagram,
-	.get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,
-	.version_negotiation = ngtcp2_crypto_version_negotiation_cb,
-};
 
 /* ---- life ---- */
 
@@ -382,7 +87,7 @@ static struct quic *quic_new(struct quic_table *table,
 
 	q->table = table;
 	q->config = *config;
-	q->ref.get_conn = ref_conn;
+	q->ref.get_conn = quic_ref_conn;
 	q->ref.user_data = q;
 	ngtcp2_ccerr_default(&q->error);
 	if (config->expect != NULL) {
@@ -393,7 +98,7 @@ static struct quic *quic_new(struct quic_table *table,
 		q->has_expect_hash = true;
 		q->expect_hash = *config->expect_hash;
 	}
-	quic_tls_set_check(quic_table_tls(table), check_chain);
+	quic_tls_set_check(quic_table_tls(table), quic_check_chain);
 	set_probes(q);
 	return q;
 }
@@ -423,8 +128,8 @@ struct quic *quic_connect(struct quic_table *table, const ngtcp2_path *path,
 	dcid.datalen = NGTCP2_MIN_INITIAL_DCIDLEN;
 	randombytes_buf(dcid.data, dcid.datalen);
 	if (ngtcp2_conn_client_new(&q->conn, &dcid, &scid, path,
-				   NGTCP2_PROTO_VER_V1, &callbacks, &settings,
-				   &params, NULL, q) != 0 ||
+				   NGTCP2_PROTO_VER_V1, &quic_callbacks,
+				   &settings, &params, NULL, q) != 0 ||
 	    !attach_tls(q, false)) {
 		quic_free(q);
 		return NULL;
@@ -459,8 +164,8 @@ struct quic *quic_accept(struct quic_table *table, const ngtcp2_path *path,
 		params.original_dcid = hd->dcid;
 	}
 	if (ngtcp2_conn_server_new(&q->conn, &hd->scid, &scid, path,
-				   hd->version, &callbacks, &settings, &params,
-				   NULL, q) != 0 ||
+				   hd->version, &quic_callbacks, &settings,
+				   &params, NULL, q) != 0 ||
 	    !attach_tls(q, true)) {
 		quic_free(q);
 		return NULL;
@@ -503,34 +208,50 @@ void quic_free(struct quic *q)
 
 /* ---- packets ---- */
 
+/* What the peer's CONNECTION_CLOSE says: RFC 9001 4.8, alerts are 0x100 and
+ * up. */
+static enum quic_end end_by_peer(const struct quic *q)
+{
+	enum {
+		ALERT_FIRST = 0x100,
+		ALERT_LAST = 0x1ff
+	};
+	const ngtcp2_ccerr *e = ngtcp2_conn_get_ccerr(q->conn);
+
+	if (e->type == NGTCP2_CCERR_TYPE_TRANSPORT &&
+	    e->error_code >= ALERT_FIRST && e->error_code <= ALERT_LAST)
+		return QUIC_END_REJECTED;
+	return QUIC_END_CLOSED;
+}
+
 static void handle_error(struct quic *q, int rv)
 {
 	switch (rv) {
 	case NGTCP2_ERR_DRAINING:
-		end(q, QUIC_DRAINING, "closed by the peer");
+		quic_set_end(q, QUIC_DRAINING, end_by_peer(q));
 		return;
 	case NGTCP2_ERR_CLOSING:
-		end(q, QUIC_CLOSING, "closing");
+		quic_set_end(q, QUIC_CLOSING, QUIC_END_LOCAL);
 		return;
 	case NGTCP2_ERR_IDLE_CLOSE:
-		end(q, QUIC_DEAD, "silent for too long");
+		quic_set_end(q, QUIC_DEAD, QUIC_END_SILENT);
 		return;
 	case NGTCP2_ERR_HANDSHAKE_TIMEOUT:
-		end(q, QUIC_DEAD, "handshake timed out");
+		quic_set_end(q, QUIC_DEAD, QUIC_END_TIMEOUT);
 		return;
 	case NGTCP2_ERR_DROP_CONN:
 	case NGTCP2_ERR_RETRY:
-		end(q, QUIC_DEAD, "handshake refused");
+		quic_set_end(q, QUIC_DEAD, QUIC_END_PROTOCOL);
 		return;
 	case NGTCP2_ERR_CRYPTO:
 		ngtcp2_ccerr_set_tls_alert(
 			&q->error, ngtcp2_conn_get_tls_alert(q->conn), NULL, 0);
-		end(q, QUIC_CLOSING, "TLS handshake failed");
+		quic_set_end(q, QUIC_CLOSING, QUIC_END_PROTOCOL);
 		return;
 	default:
 		if (q->app_error == 0)
 			ngtcp2_ccerr_set_liberr(&q->error, rv, NULL, 0);
-		end(q, QUIC_CLOSING, "QUIC protocol error");
+		quic_set_end(q, QUIC_CLOSING, QUIC_END_PROTOCOL);
 		return;
 	}
 }
@@ -567,7 +288,7 @@ size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
 		if (n < 0) {
 			ngtcp2_ccerr_set_application_error(&q->error, 1, NULL,
 							   0);
-			end(q, QUIC_CLOSING, "HTTP/3 error");
+			quic_set_end(q, QUIC_CLOSING, QUIC_END_PROTOCOL);
 			return 0;
 		}
 		if (is_last)
@@ -655,7 +376,7 @@ size_t quic_close(struct quic *q, uint64_t app_error, uint8_t *out, size_t cap,
 	if (q->state >= QUIC_DRAINING ||
 	    ngtcp2_conn_in_closing_period(q->conn) ||
 	    ngtcp2_conn_in_draining_period(q->conn)) {
-		end(q, QUIC_DEAD, "closed");
+		quic_set_end(q, QUIC_DEAD, QUIC_END_NONE);
 		return 0;
 	}
 	if (q->state < QUIC_CLOSING)
@@ -664,7 +385,7 @@ size_t quic_close(struct quic *q, uint64_t app_error, uint8_t *out, size_t cap,
 	ngtcp2_path_storage_zero(&ps);
 	n = ngtcp2_conn_write_connection_close(q->conn, &ps.path, &pi, out, cap,
 					       &q->error, now);
-	end(q, QUIC_DEAD, "closed by this node");
+	quic_set_end(q, QUIC_DEAD, QUIC_END_NONE);
 	return n > 0 ? (size_t)n : 0;
 }
 
@@ -739,9 +460,29 @@ enum quic_state quic_state(const struct quic *q)
 	return q->state;
 }
 
+enum quic_end quic_end(const struct quic *q)
+{
+	return q->end;
+}
+
 const char *quic_end_text(const struct quic *q)
 {
-	return q->end_text != NULL ? q->end_text : "-";
+	static const char *const text[QUIC_ENDS] = {
+		[QUIC_END_NONE] = "closed by this node",
+		[QUIC_END_TIMEOUT] = "no answer",
+		[QUIC_END_SILENT] = "silent for too long",
+		[QUIC_END_IDENTITY] = "another node answers there",
+		[QUIC_END_SELF] = "that is this node itself",
+		[QUIC_END_REJECTED] = "our certificate is not accepted there",
+		[QUIC_END_CLOSED] = "closed by the peer",
+		[QUIC_END_RESTARTED] = "the peer has restarted",
+		[QUIC_END_PROTOCOL] = "protocol error",
+		[QUIC_END_LOCAL] = "local error",
+	};
+
+	if (q->end == QUIC_END_CERTIFICATE)
+		return cert_verdict_text(q->peer.verdict);
+	return text[q->end];
 }
 
 const struct quic_peer *quic_peer(const struct quic *q)

@@ -75,7 +75,23 @@ enum quic_state {
 	QUIC_DEAD,     /* idle or handshake timeout: free it */
 };
 enum quic_state quic_state(const struct quic *q);
-/* Why it ended, for logs: constant text. */
+/* Why it ended. */
+enum quic_end {
+	QUIC_END_NONE,        /* it has not, or this side closed it */
+	QUIC_END_TIMEOUT,     /* no answer to the handshake */
+	QUIC_END_SILENT,      /* nothing heard for too long */
+	QUIC_END_CERTIFICATE, /* quic_peer()->verdict says why */
+	QUIC_END_IDENTITY,    /* another node answers there */
+	QUIC_END_SELF,        /* we ourselves answer there */
+	QUIC_END_REJECTED,    /* the peer does not take our certificate */
+	QUIC_END_CLOSED,      /* the peer closed it in order */
+	QUIC_END_RESTARTED,   /* the peer knows nothing of it any more */
+	QUIC_END_PROTOCOL,    /* the peer broke the protocol */
+	QUIC_END_LOCAL,       /* an error of our own side */
+	QUIC_ENDS,
+};
+enum quic_end quic_end(const struct quic *q);
+/* The same as a short English phrase. */
 const char *quic_end_text(const struct quic *q);
 
 void quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,

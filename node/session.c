@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "discovery/peer.h"
 #include "node/quic_table.h"
 #include "node/session_conn.h"
 #include "proto/base/log.h"
@@ -97,6 +98,13 @@ static void session_free(void *p)
 {
 	struct session *s = p;
 
+	for (struct session **d = &s->set->dirty; *d != NULL;
+	     d = &(*d)->next_dirty) {
+		if (*d == s) {
+			*d = s->next_dirty;
+			break;
+		}
+	}
 	quic_free(s->quic);
 	session_free_buffers(s);
 	free(s);
@@ -121,6 +129,7 @@ static void fill_info(const struct session *s, struct session_info *out)
 		.n_dropped = s->n_dropped,
 		.n_queued = s->n_queued,
 		.dial = s->dial,
+		.dial_peer = s->dial_peer,
 		.end_text = quic_end_text(s->quic),
 	};
 	memcpy(out->name, s->name, sizeof out->name);
@@ -128,7 +137,7 @@ static void fill_info(const struct session *s, struct session_info *out)
 	out->rtt = m.rtt;
 }
 
-void session_end(struct session *s, const char *why)
+void session_end(struct session *s, const char *why, uint8_t error)
 {
 	struct sessions *set = s->set;
 	uint8_t packet[UDP_PAYLOAD_MIN];
@@ -144,6 +153,7 @@ void session_end(struct session *s, const char *why)
 	}
 	fill_info(s, &info);
 	info.end_text = why;
+	info.error = error;
 	s->state = SESSION_ENDING;
 	loop_timer_set(set->loop, &s->timer, TIME_NEVER);
 	loop_timer_set(set->loop, &s->settle, TIME_NEVER);
@@ -202,10 +212,10 @@ static void resolve_duplicates(struct session *s)
 			continue;
 		set->counters.n_duplicate++;
 		if (is_better(s, o, self)) {
-			session_end(o, "duplicate");
+			session_end(o, "duplicate", PEER_ERROR_NONE);
 			continue;
 		}
-		session_end(s, "duplicate");
+		session_end(s, "duplicate", PEER_ERROR_NONE);
 		return;
 	}
 }
@@ -427,19 +437,21 @@ static void received(void *ctx, const struct udp_path *path, uint8_t ecn,
 
 /* ---- the set ---- */
 
-static void turn_end(void *ctx)
+bool sessions_flush(struct sessions *set)
 {
-	struct sessions *set = ctx;
+	struct session *list = set->dirty;
+	bool did_anything = list != NULL;
 
-	/* What a flush marks anew (an answer to what was written) is flushed
-	 * in the same turn. */
-	while (set->dirty != NULL) {
-		struct session *s = set->dirty;
+	/* What a flush marks anew waits for the caller's next round. */
+	set->dirty = NULL;
+	while (list != NULL) {
+		struct session *s = list;
 
-		set->dirty = s->next_dirty;
+		list = s->next_dirty;
 		s->is_dirty = false;
 		session_flush(s);
 	}
+	return did_anything;
 }
 
 struct sessions *sessions_new(struct loop *l, struct quic_tls *tls,
@@ -459,7 +471,6 @@ struct sessions *sessions_new(struct loop *l, struct quic_tls *tls,
 	set->scratch = mem_new(set->scratch);
 	set->udp = udp_new(l, received, set);
 	randombytes_buf(set->token_key, sizeof set->token_key);
-	loop_on_turn_end(l, turn_end, set);
 	return set;
 }
 
@@ -469,9 +480,10 @@ void sessions_free(struct sessions *set)
 		return;
 	for (size_t i = 0; i < SESSIONS_MAX; i++) {
 		if (set->slots[i] != NULL)
-			session_end(set->slots[i], "shutting down");
+			session_end(set->slots[i], "shutting down",
+				    PEER_ERROR_NONE);
 	}
-	turn_end(set);
+	sessions_flush(set);
 	loop_run_deferred(set->loop);
 	udp_free(set->udp);
 	quic_table_free(set->table);
@@ -485,27 +497,26 @@ struct udp *sessions_udp(struct sessions *set)
 	return set->udp;
 }
 
-uint32_t sessions_dial(struct sessions *set, const union endpoint *remote,
-		       const struct node_id *expect, const char **why)
+uint8_t sessions_dial(struct sessions *set, const struct session_dial *dial)
 {
+	union endpoint remote = dial->remote;
 	struct udp_path path;
 	struct quic_config config;
 	struct session *s;
 	ngtcp2_path qpath;
 	unsigned mtu;
 
-	if (udp_route(set->udp, remote, &path, &mtu) < 0) {
-		*why = "no route to that address";
-		return 0;
-	}
+	if (remote.sa.sa_family == AF_INET6 &&
+	    IN6_IS_ADDR_LINKLOCAL(&remote.in6.sin6_addr))
+		remote.in6.sin6_scope_id = dial->ifindex;
+	if (udp_route(set->udp, &remote, &path, &mtu) < 0)
+		return PEER_ERROR_UNREACHABLE;
 	s = session_new(set, &path);
-	if (s == NULL) {
-		*why = "too many sessions";
-		return 0;
-	}
-	s->udp_payload_max = payload_max(remote, mtu);
+	if (s == NULL)
+		return PEER_ERROR_LIMIT;
+	s->udp_payload_max = payload_max(&remote, mtu);
 	config = config_for(s);
-	config.expect = expect;
+	config.expect = dial->has_id ? &dial->id : NULL;
 	qpath = path_of(&s->path);
 	s->quic =
 		quic_connect(set->table, &qpath, &config, loop_now(set->loop));
@@ -513,15 +524,26 @@ uint32_t sessions_dial(struct sessions *set, const union endpoint *remote,
 		set->slots[s->no % SESSIONS_MAX] = NULL;
 		session_free_buffers(s);
 		free(s);
-		*why = "QUIC refused to begin";
-		return 0;
+		return PEER_ERROR_LIMIT;
 	}
-	if (++set->next_dial == 0)
-		++set->next_dial;
-	s->dial = set->next_dial;
+	s->dial = dial->no;
+	s->dial_peer = dial->peer;
 	set->counters.n_dialled++;
 	session_mark(s);
-	return s->dial;
+	return PEER_ERROR_NONE;
+}
+
+void sessions_cancel(struct sessions *set, uint32_t dial_no)
+{
+	for (size_t i = 0; i < SESSIONS_MAX; i++) {
+		struct session *s = set->slots[i];
+
+		if (s != NULL && s->dial == dial_no &&
+		    s->state == SESSION_HALF_OPEN) {
+			session_end(s, "given up", PEER_ERROR_NONE);
+			return;
+		}
+	}
 }
 
 void sessions_send(struct sessions *set, session_no no, const struct msg *m)
@@ -537,7 +559,7 @@ void sessions_close(struct sessions *set, session_no no, const char *why)
 	struct session *s = find(set, no);
 
 	if (s != NULL)
-		session_end(s, why);
+		session_end(s, why, PEER_ERROR_NONE);
 }
 
 enum session_verdict sessions_send_packet(struct sessions *set, session_no no,

@@ -34,8 +34,9 @@ struct session_info {
 	uint64_t n_packets_in, n_packets_out; /* circuit packets */
 	uint64_t n_dropped; /* circuit packets, by a full queue */
 	size_t n_queued;
-	uint32_t dial; /* what sessions_dial() returned; 0: incoming */
+	uint32_t dial, dial_peer; /* of struct session_dial; 0: incoming */
 	const char *end_text;
+	uint8_t error; /* in `down`: a peer_error of discovery/peer.h */
 };
 
 struct session_events {
@@ -63,12 +64,24 @@ struct sessions *sessions_new(struct loop *l, struct quic_tls *tls,
 			      const struct session_events *ev, void *ctx);
 /* Says goodbye to everyone and frees. */
 void sessions_free(struct sessions *set);
+/* At the end of a turn: writes what is waiting; true if anything was done. */
+bool sessions_flush(struct sessions *set);
 struct udp *sessions_udp(struct sessions *set);
 
-/* Begins a session; `expect` may be NULL.  Returns a dial number for the `down`
- * event, 0 if nothing could be begun (`*why` is then a constant text). */
-uint32_t sessions_dial(struct sessions *set, const union endpoint *remote,
-		       const struct node_id *expect, const char **why);
+/* What to begin. */
+struct session_dial {
+	union endpoint remote;
+	unsigned ifindex; /* 0: any */
+	bool has_id;
+	struct node_id id; /* nobody else will do */
+	uint32_t no;       /* the caller's number, for `up` and `down` */
+	uint32_t peer;     /* likewise */
+};
+/* Begins a session: `up` or `down` follows.  Or a peer_error: nothing could be
+ * begun. */
+uint8_t sessions_dial(struct sessions *set, const struct session_dial *dial);
+/* Gives a handshake up; `down` follows. */
+void sessions_cancel(struct sessions *set, uint32_t dial_no);
 
 void sessions_send(struct sessions *set, session_no s, const struct msg *m);
 void sessions_close(struct sessions *set, session_no s, const char *why);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "discovery/peer.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 
@@ -41,7 +42,8 @@ void session_send(struct session *s, const struct msg *m)
 		return;
 	if (s->n_chunk_bytes + len > CONTROL_BYTES_MAX) {
 		s->set->counters.n_control_overflow++;
-		session_end(s, "the peer does not read its control stream");
+		session_end(s, "the peer does not read its control stream",
+			    PEER_ERROR_PROTOCOL);
 		return;
 	}
 	c = mem_calloc(1, sizeof *c + len);
@@ -231,7 +233,8 @@ static void stream_gone(void *ctx, int64_t id, uint64_t error)
 
 	(void)error;
 	if (id == s->control)
-		session_end(s, "the peer ended its control stream");
+		session_end(s, "the peer ended its control stream",
+			    PEER_ERROR_PROTOCOL);
 }
 
 static void stream_shut(void *ctx, int64_t id)
@@ -442,7 +445,7 @@ static nsec check_health(struct session *s)
 	dead = dead_at(s, now);
 	if (dead <= now) {
 		s->set->counters.n_dead++;
-		session_end(s, "the peer does not answer");
+		session_end(s, "the peer does not answer", PEER_ERROR_TIMEOUT);
 		return TIME_NEVER;
 	}
 	if (s->state == SESSION_CONFIRMED &&
@@ -451,6 +454,31 @@ static nsec check_health(struct session *s)
 	else if (s->state == SESSION_UP)
 		tell_measures(s);
 	return dead;
+}
+
+static peer_error session_error(const struct session *s)
+{
+	switch (quic_end(s->quic)) {
+	case QUIC_END_CERTIFICATE:
+		return (peer_error)(PEER_ERROR_CERTIFICATE +
+				    quic_peer(s->quic)->verdict);
+	case QUIC_END_TIMEOUT:
+	case QUIC_END_SILENT:
+		return PEER_ERROR_TIMEOUT;
+	case QUIC_END_IDENTITY:
+		return PEER_ERROR_IDENTITY;
+	case QUIC_END_SELF:
+		return PEER_ERROR_SELF;
+	case QUIC_END_REJECTED:
+		return PEER_ERROR_REJECTED;
+	case QUIC_END_CLOSED:
+	case QUIC_END_RESTARTED:
+		return PEER_ERROR_CLOSED;
+	case QUIC_END_PROTOCOL:
+		return PEER_ERROR_PROTOCOL;
+	default:
+		return PEER_ERROR_NONE;
+	}
 }
 
 void session_flush(struct session *s)
@@ -473,7 +501,7 @@ void session_flush(struct session *s)
 	if (s->state == SESSION_ENDING)
 		return;
 	if (quic_state(s->quic) >= QUIC_CLOSING) {
-		session_end(s, quic_end_text(s->quic));
+		session_end(s, quic_end_text(s->quic), session_error(s));
 		return;
 	}
 	look_again = check_health(s);

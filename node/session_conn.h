@@ -30,7 +30,7 @@ struct session {
 	enum session_state state;
 	struct udp_path path;
 	size_t udp_payload_max;
-	uint32_t dial;
+	uint32_t dial, dial_peer;
 	nsec began, confirmed;
 	struct timer timer;
 	struct timer settle; /* the MTU search is given this long */
@@ -73,7 +73,7 @@ struct sessions {
 	bool transit;
 	uint8_t token_key[32];
 	struct session *slots[SESSIONS_MAX];
-	uint32_t next_serial, next_dial;
+	uint32_t next_serial;
 	size_t n_half_open;
 	struct session *dirty;
 	struct msg *scratch;
@@ -95,5 +95,5 @@ void session_free_buffers(struct session *s);
 struct msg_link session_link(const struct session *s);
 
 /* In session.c: ends it now; freed when the turn ends. */
-void session_end(struct session *s, const char *why);
+void session_end(struct session *s, const char *why, uint8_t error);
 void session_confirmed(struct session *s);

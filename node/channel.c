@@ -1,0 +1,679 @@
+#include "node/channel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/channel_conn.h"
+#include "node/quic_table.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+
+enum {
+	/* Big enough for an inner packet of TUN_MTU_MIN on any circuit: what
+	 * does not fit goes in two parts. */
+	PACKET_MIN = TUN_MTU_MIN + CHANNEL_OVERHEAD,
+	DATAGRAM_OVERHEAD = CHANNEL_OVERHEAD - 2, /* without the HTTP part */
+	VIRTUAL_PORT = 4433,
+};
+
+#define KEEP_ALIVE_NS (25 * NS_PER_S)
+#define STRANDED_NS   (20 * NS_PER_S)
+
+void channel_mark(struct channel *c)
+{
+	if (c->is_dirty)
+		return;
+	c->is_dirty = true;
+	c->next_dirty = c->set->dirty;
+	c->set->dirty = c;
+}
+
+/* ---- lanes: circuits that end here ---- */
+
+static struct lane *lane_find(struct channels *set, circuit_no circuit)
+{
+	for (struct lane *l = set->lanes; l != NULL; l = l->next) {
+		if (l->circuit == circuit)
+			return l;
+	}
+	return NULL;
+}
+
+static void set_lane(struct channel *c, struct lane *l)
+{
+	if (c->lane == l)
+		return;
+	if (c->stranded_since != 0 || c->lane != NULL)
+		c->set->counters.n_switched++;
+	c->lane = l;
+	c->stranded_since = 0;
+	channel_mark(c);
+}
+
+void channels_circuit_up(struct channels *set, circuit_no circuit,
+			 const struct node_id *peer, bool is_origin)
+{
+	struct lane *l = mem_new(l);
+
+	l->circuit = circuit;
+	l->peer = *peer;
+	l->is_origin = is_origin;
+	l->joiner = joiner_new();
+	l->next = set->lanes;
+	set->lanes = l;
+	if (!is_origin)
+		return;
+	for (struct channel *c = set->all; c != NULL; c = c->next) {
+		if (c->is_client && c->lane == NULL && !c->is_ending &&
+		    id_equal(&c->peer, peer))
+			set_lane(c, l);
+	}
+}
+
+static void strand(struct channel *c, circuit_no lost)
+{
+	struct channels *set = c->set;
+
+	c->lane = NULL;
+	c->stranded_since = loop_now(set->loop);
+	/* Another circuit to the same node stands in at once. */
+	for (struct lane *l = set->lanes; l != NULL; l = l->next) {
+		if (l->is_origin == c->is_client &&
+		    id_equal(&l->peer, &c->peer)) {
+			set_lane(c, l);
+			return;
+		}
+	}
+	loop_timer_set(set->loop, &c->timer, c->stranded_since + STRANDED_NS);
+	if (c->is_client)
+		set->events->stranded(set->ctx, c, lost);
+}
+
+void channels_circuit_down(struct channels *set, circuit_no circuit)
+{
+	struct lane **p = &set->lanes;
+	struct lane *l;
+	struct channel *c, *next;
+
+	while (*p != NULL && (*p)->circuit != circuit)
+		p = &(*p)->next;
+	l = *p;
+	if (l == NULL)
+		return;
+	*p = l->next;
+	for (c = set->all; c != NULL; c = next) {
+		next = c->next;
+		if (c->lane == l && !c->is_ending)
+			strand(c, circuit);
+	}
+	set->counters.n_parts_lost += joiner_n_lost(l->joiner);
+	joiner_free(l->joiner);
+	free(l);
+}
+
+/* ---- life ---- */
+
+static void timer_fired(struct timer *t)
+{
+	struct channel *c =
+		(struct channel *)((char *)t - offsetof(struct channel, timer));
+	nsec now = loop_now(c->set->loop);
+
+	if (c->lane == NULL && now - c->stranded_since >= STRANDED_NS) {
+		channel_end(c, "no path to the node");
+		return;
+	}
+	if (c->lane != NULL)
+		quic_handle_timeout(c->quic, now);
+	channel_mark(c);
+}
+
+static void virtual_path(struct channel *c, union endpoint *local,
+			 union endpoint *remote, ngtcp2_path *out)
+{
+	const struct credentials *cred = quic_tls_credentials(c->set->tls);
+	struct addr a = addr_of(&cred->net, &cred->self.id);
+	struct addr b = addr_of(&cred->net, &c->peer);
+
+	memset(local, 0, sizeof *local);
+	memset(remote, 0, sizeof *remote);
+	local->in6.sin6_family = remote->in6.sin6_family = AF_INET6;
+	local->in6.sin6_port = remote->in6.sin6_port = htons(VIRTUAL_PORT);
+	memcpy(&local->in6.sin6_addr, a.b, sizeof a.b);
+	memcpy(&remote->in6.sin6_addr, b.b, sizeof b.b);
+	*out = (ngtcp2_path){
+		.local = { &local->sa, sizeof local->in6 },
+		.remote = { &remote->sa, sizeof remote->in6 },
+	};
+}
+
+static struct channel *channel_new(struct channels *set, struct lane *l)
+{
+	struct channel *c = mem_new(c);
+
+	c->set = set;
+	c->peer = l->peer;
+	c->lane = l;
+	c->timer.fire = timer_fired;
+	c->waiting_tail = &c->waiting;
+	c->last_used = loop_now(set->loop);
+	c->next = set->all;
+	if (set->all != NULL)
+		set->all->prev = c;
+	set->all = c;
+	return c;
+}
+
+static void unlink_channel(struct channel *c)
+{
+	if (c->prev != NULL)
+		c->prev->next = c->next;
+	else
+		c->set->all = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
+}
+
+static void channel_free(void *p)
+{
+	struct channel *c = p;
+
+	for (struct channel **d = &c->set->dirty; *d != NULL;
+	     d = &(*d)->next_dirty) {
+		if (*d == c) {
+			*d = c->next_dirty;
+			break;
+		}
+	}
+	quic_free(c->quic);
+	free(c);
+}
+
+static struct quic_config config_for(struct channel *c)
+{
+	return (struct quic_config){
+		.is_channel = true,
+		.udp_payload_max = CIRCUIT_MTU_MAX,
+		.expect = &c->peer,
+		.wall_s = loop_wall_ms(c->set->loop) / 1000,
+		.events = &channel_quic_events,
+		.ctx = c,
+	};
+}
+
+struct channel *channel_connect(struct channels *set, circuit_no circuit)
+{
+	struct lane *l = lane_find(set, circuit);
+	union endpoint local, remote;
+	struct quic_config config;
+	struct channel *c;
+	ngtcp2_path path;
+
+	if (l == NULL || !l->is_origin)
+		return NULL;
+	c = channel_new(set, l);
+	c->is_client = true;
+	config = config_for(c);
+	virtual_path(c, &local, &remote, &path);
+	c->quic = quic_connect(set->table, &path, &config, loop_now(set->loop));
+	if (c->quic == NULL) {
+		unlink_channel(c);
+		free(c);
+		set->counters.n_failed++;
+		return NULL;
+	}
+	set->counters.n_connected++;
+	channel_mark(c);
+	return c;
+}
+
+static struct channel *channel_accept(struct channels *set, struct lane *l,
+				      const ngtcp2_pkt_hd *hd)
+{
+	struct channel *c = channel_new(set, l);
+	struct quic_config config = config_for(c);
+	union endpoint local, remote;
+	ngtcp2_path path;
+
+	virtual_path(c, &local, &remote, &path);
+	c->quic = quic_accept(set->table, &path, hd, NULL, &config,
+			      loop_now(set->loop));
+	if (c->quic == NULL) {
+		unlink_channel(c);
+		free(c);
+		set->counters.n_failed++;
+		return NULL;
+	}
+	set->counters.n_accepted++;
+	return c;
+}
+
+static void send_packet(struct channel *c, const uint8_t *data, size_t len);
+
+void channel_fail_waiting(struct channel *c, enum stream_error why)
+{
+	while (c->waiting != NULL) {
+		struct stream *s = c->waiting;
+
+		c->waiting = s->next_waiting;
+		stream_fail(s, why);
+	}
+	c->waiting_tail = &c->waiting;
+}
+
+void channel_end(struct channel *c, const char *why)
+{
+	struct channels *set = c->set;
+	enum stream_error error = c->is_up ? STREAM_RESET : STREAM_UNREACHABLE;
+	uint8_t packet[CIRCUIT_MTU_MIN];
+	size_t n;
+
+	if (c->is_ending)
+		return;
+	c->is_ending = true;
+	n = quic_close(c->quic, 0, packet, sizeof packet, loop_now(set->loop));
+	if (n > 0 && c->lane != NULL)
+		send_packet(c, packet, n);
+	loop_timer_set(set->loop, &c->timer, TIME_NEVER);
+	channel_fail_waiting(c, error);
+	h3_stop(c);
+	while (c->streams != NULL)
+		stream_finish(c->streams, error);
+	unlink_channel(c);
+	set->events->down(set->ctx, c, why);
+	loop_defer(set->loop, channel_free, c);
+}
+
+void channel_close(struct channel *c, const char *why)
+{
+	channel_end(c, why);
+}
+
+/* ---- packets out ---- */
+
+size_t channel_packet_max(const struct channel *c)
+{
+	struct relay_hop hop;
+
+	if (c->lane == NULL ||
+	    !router_circuit_out(c->set->router, c->lane->circuit, 0,
+				loop_now(c->set->loop), &hop))
+		return PACKET_MIN;
+	if (hop.mtu < PACKET_MIN)
+		return PACKET_MIN;
+	return hop.mtu < CIRCUIT_MTU_MAX ? hop.mtu : CIRCUIT_MTU_MAX;
+}
+
+static void send_part(struct channel *c, const struct relay_hop *hop,
+		      enum packet_part part, const uint8_t *data, size_t len)
+{
+	uint8_t header[PACKET_HEADER_MAX];
+	size_t n =
+		packet_header_write(header, part, hop->label, c->split_number);
+
+	if (sessions_send_packet(c->set->sessions, hop->session, header, n,
+				 data, len) == SESSION_TOO_BIG)
+		c->set->counters.n_too_big++;
+}
+
+static void send_packet(struct channel *c, const uint8_t *data, size_t len)
+{
+	const size_t more = PART_NUMBER_BYTES;
+	struct relay_hop hop;
+	size_t first;
+
+	if (c->lane == NULL ||
+	    !router_circuit_out(c->set->router, c->lane->circuit, len,
+				loop_now(c->set->loop), &hop))
+		return;
+	if (len <= hop.mtu) {
+		send_part(c, &hop, PACKET_WHOLE, data, len);
+		return;
+	}
+	/* Two halves of about the same size; relays never join. */
+	first = (len + 1) / 2;
+	if (first + more > hop.mtu) {
+		c->set->counters.n_too_big++;
+		return;
+	}
+	c->split_number++;
+	c->set->counters.n_parts++;
+	send_part(c, &hop, PACKET_FIRST, data, first);
+	send_part(c, &hop, PACKET_LAST, data + first, len - first);
+}
+
+/* Whether the session beneath takes another packet: back-pressure instead of a
+ * drop at the origin. */
+static bool has_room(struct channel *c)
+{
+	struct relay_hop hop;
+
+	if (c->lane == NULL ||
+	    !router_circuit_out(c->set->router, c->lane->circuit, 0,
+				loop_now(c->set->loop), &hop))
+		return false;
+	if (sessions_has_room(c->set->sessions, hop.session))
+		return true;
+	c->is_waiting_room = true;
+	return false;
+}
+
+static void pace(struct channel *c)
+{
+	if (c->burst == 0 || c->burst < quic_send_quantum(c->quic))
+		return;
+	quic_sent(c->quic, loop_now(c->set->loop));
+	c->burst = 0;
+}
+
+bool channel_write_datagram(struct channel *c, const ngtcp2_vec *vec, size_t n)
+{
+	uint8_t packet[CIRCUIT_MTU_MAX];
+	size_t cap = channel_packet_max(c);
+	bool accepted = false;
+
+	channel_mark(c);
+	while (!accepted) {
+		uint8_t ecn;
+		size_t len;
+
+		if (!has_room(c))
+			return false;
+		pace(c);
+		len = quic_write_datagram(c->quic, &ecn, packet, cap, vec, n,
+					  &accepted, loop_now(c->set->loop));
+		if (len == 0)
+			return accepted;
+		c->burst += len;
+		send_packet(c, packet, len);
+	}
+	return true;
+}
+
+enum dest_packet_verdict channel_send_ip(struct channel *c,
+					 const uint8_t *packet, size_t len,
+					 size_t *mtu)
+{
+	uint8_t header[2] = { 0, 0 }; /* quarter stream id, context 0 */
+	ngtcp2_vec vec[2] = {
+		{ header, sizeof header },
+		{ (uint8_t *)(uintptr_t)packet, len },
+	};
+	size_t max = channel_packet_max(c) - CHANNEL_OVERHEAD;
+
+	if (!c->is_ip_open || c->ip == NULL || c->ip->id > 252)
+		return DEST_UNREACHABLE;
+	if (len > max) {
+		*mtu = max;
+		return DEST_TOO_BIG;
+	}
+	header[0] = (uint8_t)(c->ip->id / 4);
+	c->last_used = loop_now(c->set->loop);
+	if (channel_write_datagram(c, vec, 2))
+		return DEST_SENT;
+	c->is_blocked = true;
+	return DEST_BLOCKED;
+}
+
+static void write_streams(struct channel *c)
+{
+	uint8_t packet[CIRCUIT_MTU_MAX];
+	size_t cap = channel_packet_max(c);
+
+	while (has_room(c)) {
+		uint8_t ecn;
+		size_t len;
+
+		pace(c);
+		len = quic_write(c->quic, NULL, &ecn, packet, cap,
+				 loop_now(c->set->loop));
+		if (len == 0)
+			return;
+		c->burst += len;
+		send_packet(c, packet, len);
+	}
+}
+
+void channel_add_stream(struct channel *c, struct stream *s)
+{
+	s->next_waiting = NULL;
+	*c->waiting_tail = s;
+	c->waiting_tail = &s->next_waiting;
+	channel_mark(c);
+}
+
+void channel_open_waiting(struct channel *c)
+{
+	while (c->waiting != NULL && c->is_up) {
+		struct stream *s = c->waiting;
+
+		if (s->is_silenced) {
+			c->waiting = s->next_waiting;
+			stream_fail(s, STREAM_OK);
+		} else if (h3_submit(c, s)) {
+			c->waiting = s->next_waiting;
+		} else {
+			break;
+		}
+		if (c->waiting == NULL)
+			c->waiting_tail = &c->waiting;
+	}
+}
+
+static void channel_flush(struct channel *c)
+{
+	struct channels *set = c->set;
+	size_t n_own = c->ip != NULL ? 1 : 0;
+
+	if (c->is_ending)
+		return;
+	if (quic_state(c->quic) >= QUIC_CLOSING) {
+		channel_end(c, quic_end_text(c->quic));
+		return;
+	}
+	if (c->lane == NULL)
+		return; /* timers wait until there is a circuit again */
+	channel_open_waiting(c);
+	write_streams(c);
+	if (c->burst > 0) {
+		quic_sent(c->quic, loop_now(set->loop));
+		c->burst = 0;
+	}
+	if (quic_state(c->quic) >= QUIC_CLOSING) {
+		channel_end(c, quic_end_text(c->quic));
+		return;
+	}
+	if (c->is_blocked && has_room(c)) {
+		c->is_blocked = false;
+		set->events->unblocked(set->ctx, c);
+	}
+	quic_set_keep_alive(c->quic,
+			    c->n_streams > n_own ? KEEP_ALIVE_NS : UINT64_MAX);
+	loop_timer_set(set->loop, &c->timer, quic_deadline(c->quic));
+}
+
+bool channels_flush(struct channels *set)
+{
+	struct channel *list = set->dirty;
+	bool did_anything = list != NULL;
+
+	/* What a flush marks anew waits for the caller's next round. */
+	set->dirty = NULL;
+	while (list != NULL) {
+		struct channel *c = list;
+
+		list = c->next_dirty;
+		c->is_dirty = false;
+		channel_flush(c);
+	}
+	return did_anything;
+}
+
+void channels_session_writable(struct channels *set, session_no s)
+{
+	(void)s;
+	for (struct channel *c = set->all; c != NULL; c = c->next) {
+		if (!c->is_waiting_room)
+			continue;
+		c->is_waiting_room = false;
+		channel_mark(c);
+	}
+}
+
+/* ---- packets in ---- */
+
+static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
+		    size_t len)
+{
+	ngtcp2_version_cid vc;
+	union endpoint local, remote;
+	ngtcp2_pkt_hd hd;
+	ngtcp2_path path;
+	struct quic *quic;
+	struct channel *c;
+
+	switch (quic_table_find(set->table, data, len, &quic, &hd, &vc)) {
+	case QUIC_FOUND:
+		c = quic_ctx(quic);
+		break;
+	case QUIC_INITIAL:
+		/* Only the circuit's origin opens a channel over it. */
+		if (l->is_origin) {
+			set->counters.n_garbage++;
+			return;
+		}
+		c = channel_accept(set, l, &hd);
+		if (c == NULL)
+			return;
+		break;
+	default:
+		set->counters.n_unknown++;
+		return;
+	}
+	if (c->is_ending)
+		return;
+	if (!id_equal(&c->peer, &l->peer) || c->is_client != l->is_origin) {
+		set->counters.n_wrong_peer++;
+		return;
+	}
+	/* The server follows the client from circuit to circuit. */
+	if (!c->is_client)
+		set_lane(c, l);
+	virtual_path(c, &local, &remote, &path);
+	channel_mark(c);
+	quic_read(c->quic, &path, 0, data, len, loop_now(set->loop));
+}
+
+void channels_receive(struct channels *set, circuit_no circuit,
+		      const struct packet *p)
+{
+	struct lane *l = lane_find(set, circuit);
+	const uint8_t *whole;
+	size_t len;
+
+	if (l == NULL) {
+		set->counters.n_unknown++;
+		return;
+	}
+	if (p->part == PACKET_WHOLE) {
+		deliver(set, l, p->payload, p->len);
+		return;
+	}
+	whole = joiner_handle(l->joiner, p, loop_now(set->loop), &len);
+	if (whole != NULL)
+		deliver(set, l, whole, len);
+}
+
+/* ---- the set ---- */
+
+struct channels *channels_new(struct loop *l, struct quic_tls *tls,
+			      const uint8_t reset_key[32], struct router *r,
+			      struct sessions *sessions,
+			      const struct channel_events *ev, void *ctx)
+{
+	struct channels *set = mem_new(set);
+
+	set->loop = l;
+	set->tls = tls;
+	set->router = r;
+	set->sessions = sessions;
+	set->events = ev;
+	set->ctx = ctx;
+	set->table = quic_table_new(tls, reset_key);
+	return set;
+}
+
+void channels_free(struct channels *set)
+{
+	if (set == NULL)
+		return;
+	while (set->all != NULL)
+		channel_end(set->all, "shutting down");
+	loop_run_deferred(set->loop);
+	while (set->lanes != NULL)
+		channels_circuit_down(set, set->lanes->circuit);
+	quic_table_free(set->table);
+	free(set);
+}
+
+bool channel_is_client(const struct channel *c)
+{
+	return c->is_client;
+}
+
+bool channel_is_up(const struct channel *c)
+{
+	return c->is_up && !c->is_ending;
+}
+
+bool channel_carries_ip(const struct channel *c)
+{
+	return channel_is_up(c) && c->is_ip_open;
+}
+
+const struct node_id *channel_peer(const struct channel *c)
+{
+	return &c->peer;
+}
+
+circuit_no channel_circuit(const struct channel *c)
+{
+	return c->lane != NULL ? c->lane->circuit : 0;
+}
+
+size_t channel_n_streams(const struct channel *c)
+{
+	return c->n_streams - (c->ip != NULL ? 1 : 0);
+}
+
+nsec channel_rtt(const struct channel *c)
+{
+	struct quic_measure m;
+
+	quic_measure(c->quic, &m);
+	return m.rtt;
+}
+
+nsec channel_last_used(const struct channel *c)
+{
+	return c->last_used;
+}
+
+const struct channel_counters *channels_counters(const struct channels *set)
+{
+	return &set->counters;
+}
+
+bool channels_next(const struct channels *set, size_t *index,
+		   struct channel **out)
+{
+	struct channel *c = set->all;
+
+	for (size_t i = 0; i < *index && c != NULL; i++)
+		c = c->next;
+	if (c == NULL)
+		return false;
+	++*index;
+	*out = c;
+	return true;
+}

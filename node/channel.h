@@ -1,0 +1,106 @@
+/* Channels: end-to-end QUIC + HTTP/3 between two nodes, over circuits.
+ * protocol.md 7.
+ *
+ * A channel's client is the origin of the circuits beneath it; the server
+ * answers on the circuit that the client used last.  QUIC sees one virtual
+ * path for ever: circuits are switched beneath it and no stream notices.
+ * Packets that do not fit a circuit go in two parts.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "circuit/router.h"
+#include "node/dest.h"
+#include "node/loop.h"
+#include "node/quic_tls.h"
+#include "node/session.h"
+#include "node/stream.h"
+#include "proto/packet.h"
+
+struct channels;
+struct channel;
+
+struct channel_events {
+	/* Our own channel is ready: requests may be opened. */
+	void (*up)(void *ctx, struct channel *c);
+	/* Ended, or never came up; its streams have been told already.  Not to
+	 * be used any more. */
+	void (*down)(void *ctx, struct channel *c, const char *why);
+	/* A request came in: set events, then accept or refuse. */
+	void (*stream)(void *ctx, struct stream *s);
+	/* A packet came through connect-ip. */
+	void (*packet)(void *ctx, struct channel *c, const struct node_id *peer,
+		       const uint8_t *data, size_t len);
+	/* There is room again after DEST_BLOCKED. */
+	void (*unblocked)(void *ctx, struct channel *c);
+	/* Its circuit is gone and there is no other: bring one
+	 * (channels_circuit_up) or close it. */
+	void (*stranded)(void *ctx, struct channel *c, circuit_no lost);
+	/* A peer's channel can carry packets to it from now on. */
+	void (*reachable)(void *ctx, struct channel *c);
+};
+
+struct channels *channels_new(struct loop *l, struct quic_tls *tls,
+			      const uint8_t reset_key[32], struct router *r,
+			      struct sessions *sessions,
+			      const struct channel_events *ev, void *ctx);
+void channels_free(struct channels *set);
+
+/* From the router's events. */
+void channels_circuit_up(struct channels *set, circuit_no c,
+			 const struct node_id *peer, bool is_origin);
+void channels_circuit_down(struct channels *set, circuit_no c);
+/* A packet arrived on a circuit that ends here. */
+void channels_receive(struct channels *set, circuit_no c,
+		      const struct packet *p);
+/* A session has room again. */
+void channels_session_writable(struct channels *set, session_no s);
+/* At the end of a turn: writes what is waiting; true if anything was done. */
+bool channels_flush(struct channels *set);
+
+/* Begins our channel to the peer at the other end of `c`, a circuit of ours. */
+struct channel *channel_connect(struct channels *set, circuit_no c);
+void channel_close(struct channel *c, const char *why);
+
+bool channel_is_client(const struct channel *c);
+bool channel_is_up(const struct channel *c);
+bool channel_carries_ip(const struct channel *c);
+const struct node_id *channel_peer(const struct channel *c);
+circuit_no channel_circuit(const struct channel *c); /* 0: stranded */
+size_t channel_n_streams(const struct channel *c);
+nsec channel_rtt(const struct channel *c);
+nsec channel_last_used(const struct channel *c);
+
+/* One IPv6 packet through connect-ip. */
+enum dest_packet_verdict channel_send_ip(struct channel *c,
+					 const uint8_t *packet, size_t len,
+					 size_t *mtu);
+
+/* ---- for dest.c: streams before they have a channel ---- */
+struct stream *stream_new(const struct node_id *peer, enum stream_kind kind,
+			  const char *host, uint16_t port,
+			  const struct stream_events *ev, void *ctx);
+/* Hands a waiting stream to a channel that is up. */
+void channel_add_stream(struct channel *c, struct stream *s);
+/* Ends those that wait for a stream credit or a circuit. */
+void channel_fail_waiting(struct channel *c, enum stream_error why);
+/* Ends a stream that never got a channel: `closed`, then it is freed. */
+void stream_fail(struct stream *s, enum stream_error why);
+bool stream_is_silenced(const struct stream *s);
+struct stream *stream_next_waiting(const struct stream *s);
+void stream_set_next_waiting(struct stream *s, struct stream *next);
+struct stream **stream_waiting_link(struct stream *s);
+
+struct channel_counters {
+	uint64_t n_connected, n_accepted, n_failed, n_switched, n_unknown,
+		n_garbage, n_wrong_peer, n_too_big, n_parts, n_parts_lost,
+		n_streams_opened, n_streams_accepted, n_streams_refused,
+		n_datagram_bad, n_datagram_unknown, n_datagram_full,
+		n_capsule_bad, n_h3_errors, n_request_bad, n_fields_over;
+};
+const struct channel_counters *channels_counters(const struct channels *set);
+bool channels_next(const struct channels *set, size_t *index,
+		   struct channel **out);

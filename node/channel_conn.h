@@ -1,0 +1,133 @@
+/* The inside of a channel; for channel.c, channel_h3.c and stream.c only. */
+#pragma once
+
+#include <nghttp3/nghttp3.h>
+
+#include "node/channel.h"
+#include "node/quic.h"
+
+struct lane { /* a circuit that ends here */
+	circuit_no circuit;
+	struct node_id peer;
+	bool is_origin;
+	struct joiner *joiner;
+	struct lane *next;
+};
+
+struct chunk_out {
+	struct chunk_out *next;
+	size_t len, handed, acked;
+	uint8_t data[];
+};
+
+struct field_buf {
+	char authority[264];
+	char path[264];
+	char protocol[32];
+	bool is_connect;
+	size_t n_fields, n_bytes;
+	int status;
+};
+
+enum stream_state {
+	STREAM_WAITING, /* no channel yet, or no stream id */
+	STREAM_ASKED,   /* the request is sent, or has come in */
+	STREAM_OPEN,
+	STREAM_GONE,
+};
+
+struct stream {
+	struct channel *channel; /* NULL while waiting */
+	struct stream *next_waiting;
+	struct stream *prev, *next; /* in its channel */
+	int64_t id;
+	enum stream_kind kind;
+	enum stream_state state;
+	bool is_ip; /* connect-ip: belongs to the channel itself */
+	bool is_server_side;
+	bool is_silenced;
+	bool is_end_written, is_end_read;
+	bool is_resumable; /* nghttp3 waits for stream_write() */
+	bool wants_room;
+	struct node_id peer;
+	char host[256];
+	uint16_t port;
+	const struct stream_events *ev;
+	void *ctx;
+	enum stream_error why;
+
+	struct field_buf *fields; /* while headers come in */
+	struct chunk_out *out, **out_tail;
+	size_t n_out;
+	uint8_t *capsule; /* bytes of an unfinished capsule */
+	size_t n_capsule;
+};
+
+struct channel {
+	struct channels *set;
+	struct channel *prev, *next;
+	struct quic *quic;
+	struct lane *lane; /* NULL: stranded */
+	struct node_id peer;
+	bool is_client, is_up, is_ending, is_dirty;
+	bool is_waiting_room, is_blocked;
+	struct channel *next_dirty;
+	struct timer timer;
+	nsec stranded_since, last_used;
+	size_t burst;
+	uint16_t split_number;
+
+	nghttp3_conn *h3;
+	struct stream *streams;
+	size_t n_streams;
+	struct stream *waiting, **waiting_tail; /* for a stream credit */
+	struct stream *ip;                      /* its connect-ip stream */
+	bool is_ip_open;
+	struct quic_events const *quic_events;
+};
+
+struct channels {
+	struct loop *loop;
+	struct router *router;
+	struct sessions *sessions;
+	struct quic_table *table;
+	struct quic_tls *tls;
+	const struct channel_events *events;
+	void *ctx;
+	struct lane *lanes;
+	struct channel *all;
+	struct channel *dirty;
+	struct channel_counters counters;
+};
+
+/* channel.c */
+void channel_mark(struct channel *c);
+void channel_end(struct channel *c, const char *why);
+/* Writes one QUIC DATAGRAM; false: no room now. */
+bool channel_write_datagram(struct channel *c, const ngtcp2_vec *vec, size_t n);
+/* The largest channel packet on the circuit in use. */
+size_t channel_packet_max(const struct channel *c);
+
+/* channel_h3.c */
+extern const struct quic_events channel_quic_events;
+bool h3_start(struct channel *c);
+void h3_stop(struct channel *c);
+bool h3_submit(struct channel *c, struct stream *s);
+void h3_respond(struct stream *s, int status);
+void h3_resume(struct stream *s);
+void channel_open_waiting(struct channel *c);
+
+/* stream.c */
+struct stream *stream_new_incoming(struct channel *c, int64_t id);
+void stream_attach(struct channel *c, struct stream *s);
+void stream_opened(struct stream *s);
+void stream_received(struct stream *s, const uint8_t *data, size_t len);
+void stream_received_end(struct stream *s);
+void stream_received_datagram(struct stream *s, const uint8_t *data,
+			      size_t len);
+void stream_acked(struct stream *s, size_t len);
+nghttp3_ssize stream_give(struct stream *s, nghttp3_vec *vec, size_t cap,
+			  uint32_t *flags);
+/* Takes it out of its channel, tells its owner, frees it. */
+void stream_finish(struct stream *s, enum stream_error why);
+void stream_put(struct stream *s, const uint8_t *data, size_t len);

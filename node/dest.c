@@ -1,0 +1,617 @@
+#include "node/dest.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "circuit/router.h"
+#include "node/channel.h"
+#include "node/loop.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+#include "proto/name.h"
+
+static uint8_t hash_key[crypto_shorthash_KEYBYTES];
+
+static unsigned id_hash(const void *data, size_t len)
+{
+	uint8_t out[crypto_shorthash_BYTES];
+	unsigned h;
+
+	crypto_shorthash(out, data, len, hash_key);
+	memcpy(&h, out, sizeof h);
+	return h;
+}
+#define HASH_FUNCTION(key, len, out) ((out) = id_hash((key), (len)))
+#include <uthash.h>
+
+enum {
+	DESTS_MAX = 4096,
+	WAITING_PACKETS_MAX = 64,
+	WAITING_STREAMS_MAX = 1024,
+	PACKET_BYTES_MAX = 1500,
+};
+
+/* While a channel is stranded a new path is looked for this often. */
+#define RETRY_NS (1 * NS_PER_S)
+
+struct held {
+	struct held *next;
+	size_t len;
+	uint8_t data[];
+};
+
+struct waiter {
+	struct waiter *next;
+	dest_reported *reported;
+	void *ctx;
+};
+
+struct dest {
+	struct node_id id;
+	UT_hash_handle hh;
+	struct dests *dests;
+	struct channel *client; /* ours */
+	struct channel *server; /* the peer's, carries packets too */
+	bool is_connecting;     /* the router or the channel is at it */
+	nsec unreachable_until;
+	struct stream *streams, **streams_tail;
+	size_t n_streams;
+	struct held *packets, **packets_tail;
+	size_t n_packets;
+	struct waiter *waiters;
+	nsec began;
+	struct timer retry;
+	circuit_no lost;
+};
+
+struct dests {
+	struct loop *loop;
+	struct router *router;
+	struct channels *channels;
+	struct dest *table;
+	struct stream *failed; /* to be told at the end of the turn */
+	dest_request *request;
+	void *request_ctx;
+	const struct dest_packet_events *packet_events;
+	void *packet_ctx;
+	struct dest_counters counters;
+};
+
+struct dests *dests_new(struct loop *l, struct router *r)
+{
+	static const uint8_t zero[sizeof hash_key];
+	struct dests *d = mem_new(d);
+
+	if (memcmp(hash_key, zero, sizeof hash_key) == 0)
+		randombytes_buf(hash_key, sizeof hash_key);
+	d->loop = l;
+	d->router = r;
+	return d;
+}
+
+void dests_set_channels(struct dests *d, struct channels *channels)
+{
+	d->channels = channels;
+}
+
+void dests_set_requests(struct dests *d, dest_request *request, void *ctx)
+{
+	d->request = request;
+	d->request_ctx = ctx;
+}
+
+void dest_set_packet_events(struct dests *d,
+			    const struct dest_packet_events *ev, void *ctx)
+{
+	d->packet_events = ev;
+	d->packet_ctx = ctx;
+}
+
+const struct dest_counters *dest_counters(const struct dests *d)
+{
+	return &d->counters;
+}
+
+/* ---- the table ---- */
+
+static struct dest *dest_find(struct dests *d, const struct node_id *id)
+{
+	struct dest *t;
+
+	HASH_FIND(hh, d->table, id, sizeof *id, t);
+	return t;
+}
+
+static bool is_idle(const struct dest *t)
+{
+	return t->client == NULL && t->server == NULL && !t->is_connecting &&
+	       t->n_streams == 0 && t->n_packets == 0 && t->waiters == NULL;
+}
+
+static void drop_dest(struct dest *t)
+{
+	loop_timer_set(t->dests->loop, &t->retry, TIME_NEVER);
+	HASH_DEL(t->dests->table, t);
+	free(t);
+}
+
+static void evict_idle(struct dests *d)
+{
+	struct dest *t, *next;
+
+	HASH_ITER (hh, d->table, t, next) {
+		if (!is_idle(t))
+			continue;
+		drop_dest(t);
+		d->counters.n_evicted++;
+		return;
+	}
+}
+
+static void retry_fired(struct timer *timer)
+{
+	struct dest *t =
+		(struct dest *)((char *)timer - offsetof(struct dest, retry));
+
+	if (t->client != NULL && channel_circuit(t->client) == 0)
+		router_connect(t->dests->router, &t->id, t->lost,
+			       loop_now(t->dests->loop));
+}
+
+/* NULL: too many that are in use. */
+static struct dest *dest_get(struct dests *d, const struct node_id *id)
+{
+	struct dest *t = dest_find(d, id);
+
+	if (t != NULL)
+		return t;
+	if (HASH_COUNT(d->table) >= DESTS_MAX)
+		evict_idle(d);
+	if (HASH_COUNT(d->table) >= DESTS_MAX)
+		return NULL;
+	t = mem_new(t);
+	t->id = *id;
+	t->dests = d;
+	t->streams_tail = &t->streams;
+	t->packets_tail = &t->packets;
+	t->retry.fire = retry_fired;
+	HASH_ADD(hh, d->table, id, sizeof t->id, t);
+	d->counters.n_dests++;
+	return t;
+}
+
+/* ---- what waits ---- */
+
+static void fail_later(struct dests *d, struct stream *s)
+{
+	stream_set_next_waiting(s, d->failed);
+	d->failed = s;
+	d->counters.n_streams_failed++;
+}
+
+static void fail_streams(struct dest *t)
+{
+	while (t->streams != NULL) {
+		struct stream *s = t->streams;
+
+		t->streams = stream_next_waiting(s);
+		fail_later(t->dests, s);
+	}
+	t->streams_tail = &t->streams;
+	t->n_streams = 0;
+}
+
+static struct held *take_packet(struct dest *t)
+{
+	struct held *h = t->packets;
+
+	if (h == NULL)
+		return NULL;
+	t->packets = h->next;
+	if (t->packets == NULL)
+		t->packets_tail = &t->packets;
+	t->n_packets--;
+	return h;
+}
+
+static void fail_packets(struct dest *t)
+{
+	struct dests *d = t->dests;
+	struct held *h;
+
+	while ((h = take_packet(t)) != NULL) {
+		d->counters.n_packets_unreachable++;
+		if (d->packet_events != NULL)
+			d->packet_events->unreachable(d->packet_ctx, h->data,
+						      h->len);
+		free(h);
+	}
+}
+
+static void report(struct dest *t, bool is_up, bool is_proved)
+{
+	const struct dest_report r = {
+		.is_up = is_up,
+		.is_proved = is_proved,
+		.took = loop_now(t->dests->loop) - t->began,
+	};
+
+	while (t->waiters != NULL) {
+		struct waiter *w = t->waiters;
+
+		t->waiters = w->next;
+		w->reported(w->ctx, &r);
+		free(w);
+	}
+}
+
+static void give_up(struct dest *t, bool is_proved)
+{
+	t->is_connecting = false;
+	t->unreachable_until = loop_now(t->dests->loop) + UNREACHABLE_MEMORY_NS;
+	fail_streams(t);
+	fail_packets(t);
+	report(t, false, is_proved);
+}
+
+static void flush_packets(struct dest *t, struct channel *c)
+{
+	while (t->packets != NULL) {
+		struct held *h = t->packets;
+		size_t mtu;
+
+		if (channel_send_ip(c, h->data, h->len, &mtu) == DEST_BLOCKED)
+			return;
+		free(take_packet(t));
+	}
+}
+
+/* ---- connecting ---- */
+
+/* Known to be unreachable right now. */
+static bool is_unreachable(const struct dest *t)
+{
+	return t->unreachable_until > loop_now(t->dests->loop) &&
+	       (t->client == NULL || channel_circuit(t->client) == 0);
+}
+
+static void connect_dest(struct dest *t)
+{
+	struct dests *d = t->dests;
+
+	if (t->is_connecting || t->client != NULL)
+		return;
+	t->is_connecting = true;
+	t->began = loop_now(d->loop);
+	router_connect(d->router, &t->id, 0, loop_now(d->loop));
+}
+
+static void circuit_up(struct dests *d, const struct router_event *ev)
+{
+	struct dest *t = dest_find(d, &ev->peer);
+
+	if (t != NULL && t->client != NULL && channel_is_up(t->client)) {
+		/* The stranded channel has taken it already. */
+		t->unreachable_until = 0;
+		flush_packets(t, t->client);
+		return;
+	}
+
+	if (t == NULL || !t->is_connecting || t->client != NULL)
+		return;
+	t->client = channel_connect(d->channels, ev->circuit);
+	if (t->client == NULL)
+		give_up(t, false);
+}
+
+static void unreachable(struct dests *d, const struct router_event *ev)
+{
+	struct dest *t = dest_find(d, &ev->peer);
+
+	if (t == NULL)
+		return;
+	if (t->client != NULL) {
+		if (channel_circuit(t->client) != 0)
+			return;
+		/* What is open lives on in the hope of another path; what is
+		 * new is told at once. */
+		t->unreachable_until =
+			loop_now(d->loop) + UNREACHABLE_MEMORY_NS;
+		channel_fail_waiting(t->client, STREAM_UNREACHABLE);
+		fail_packets(t);
+		loop_timer_set(d->loop, &t->retry,
+			       loop_now(d->loop) + RETRY_NS);
+		return;
+	}
+	if (t->is_connecting)
+		give_up(t, ev->is_proved);
+}
+
+void dests_handle_event(struct dests *d, const struct router_event *ev)
+{
+	if (ev->type == ROUTER_CIRCUIT_UP && ev->is_origin)
+		circuit_up(d, ev);
+	else if (ev->type == ROUTER_UNREACHABLE)
+		unreachable(d, ev);
+}
+
+/* ---- what channels tell ---- */
+
+static void channel_up(void *ctx, struct channel *c)
+{
+	struct dests *d = ctx;
+	struct dest *t = dest_find(d, channel_peer(c));
+
+	if (t == NULL || t->client != c)
+		return;
+	t->is_connecting = false;
+	t->unreachable_until = 0;
+	while (t->streams != NULL) {
+		struct stream *s = t->streams;
+
+		t->streams = stream_next_waiting(s);
+		channel_add_stream(c, s);
+	}
+	t->streams_tail = &t->streams;
+	t->n_streams = 0;
+	report(t, true, false);
+}
+
+static void channel_down(void *ctx, struct channel *c, const char *why)
+{
+	struct dests *d = ctx;
+	struct dest *t = dest_find(d, channel_peer(c));
+	char name[NAME_ID_TEXT_MAX];
+
+	if (t == NULL)
+		return;
+	name_of_id(name, &t->id);
+	log_debug("channel down: peer=%s why=\"%s\"", name, why);
+	if (t->server == c)
+		t->server = NULL;
+	if (t->client != c)
+		return;
+	t->client = NULL;
+	loop_timer_set(d->loop, &t->retry, TIME_NEVER);
+	if (channel_circuit(c) != 0)
+		router_circuit_close(d->router, channel_circuit(c), CLOSE_DONE,
+				     loop_now(d->loop));
+	give_up(t, false);
+	/* It was reachable a moment ago: the next attempt may begin at once. */
+	t->unreachable_until = 0;
+}
+
+static void channel_stream(void *ctx, struct stream *s)
+{
+	struct dests *d = ctx;
+
+	if (d->request != NULL)
+		d->request(d->request_ctx, s);
+	else
+		stream_refuse(s, STREAM_NOT_ALLOWED);
+}
+
+static void channel_packet(void *ctx, struct channel *c,
+			   const struct node_id *peer, const uint8_t *data,
+			   size_t len)
+{
+	struct dests *d = ctx;
+
+	(void)c;
+	if (d->packet_events != NULL)
+		d->packet_events->packet(d->packet_ctx, peer, data, len);
+}
+
+static void channel_unblocked(void *ctx, struct channel *c)
+{
+	struct dests *d = ctx;
+	struct dest *t = dest_find(d, channel_peer(c));
+
+	if (t != NULL)
+		flush_packets(t, c);
+	if (d->packet_events != NULL)
+		d->packet_events->unblocked(d->packet_ctx);
+}
+
+static void channel_stranded(void *ctx, struct channel *c, circuit_no lost)
+{
+	struct dests *d = ctx;
+	struct dest *t = dest_find(d, channel_peer(c));
+
+	if (t == NULL || t->client != c)
+		return;
+	t->lost = lost;
+	router_connect(d->router, &t->id, lost, loop_now(d->loop));
+}
+
+static void channel_reachable(void *ctx, struct channel *c)
+{
+	struct dests *d = ctx;
+	struct dest *t = dest_get(d, channel_peer(c));
+
+	if (t == NULL)
+		return;
+	if (!channel_is_client(c))
+		t->server = c;
+	flush_packets(t, c);
+}
+
+const struct channel_events dest_channel_events = {
+	.up = channel_up,
+	.down = channel_down,
+	.stream = channel_stream,
+	.packet = channel_packet,
+	.unblocked = channel_unblocked,
+	.stranded = channel_stranded,
+	.reachable = channel_reachable,
+};
+
+/* ---- what users ask ---- */
+
+struct stream *dest_stream(struct dests *d, const struct node_id *id,
+			   enum stream_kind kind, const char *host,
+			   uint16_t port, const struct stream_events *ev,
+			   void *ctx)
+{
+	struct stream *s = stream_new(id, kind, host, port, ev, ctx);
+	struct dest *t = dest_get(d, id);
+
+	if (t == NULL || t->n_streams >= WAITING_STREAMS_MAX ||
+	    is_unreachable(t)) {
+		fail_later(d, s);
+		return s;
+	}
+	if (t->client != NULL && channel_is_up(t->client)) {
+		channel_add_stream(t->client, s);
+		return s;
+	}
+	*t->streams_tail = s;
+	stream_set_next_waiting(s, NULL);
+	t->streams_tail = stream_waiting_link(s);
+	t->n_streams++;
+	connect_dest(t);
+	return s;
+}
+
+/* The channel that carries packets to the node right now; a stranded one only
+ * if there is no other. */
+static struct channel *packet_channel(struct dest *t)
+{
+	if (t->server != NULL && channel_carries_ip(t->server) &&
+	    t->client != NULL && channel_circuit(t->client) == 0)
+		return t->server;
+	if (t->client != NULL && channel_carries_ip(t->client))
+		return t->client;
+	if (t->server != NULL && channel_carries_ip(t->server))
+		return t->server;
+	return NULL;
+}
+
+static void hold_packet(struct dest *t, const uint8_t *packet, size_t len)
+{
+	struct held *h;
+
+	t->dests->counters.n_packets_waited++;
+	if (t->n_packets >= WAITING_PACKETS_MAX) {
+		t->dests->counters.n_packets_dropped++;
+		free(take_packet(t));
+	}
+	h = mem_calloc(1, sizeof *h + len);
+	h->len = len;
+	memcpy(h->data, packet, len);
+	*t->packets_tail = h;
+	t->packets_tail = &h->next;
+	t->n_packets++;
+}
+
+enum dest_packet_verdict dest_packet(struct dests *d, const struct node_id *id,
+				     const uint8_t *packet, size_t len,
+				     size_t *mtu)
+{
+	struct dest *t = dest_find(d, id);
+	struct channel *c;
+
+	if (t == NULL)
+		t = dest_get(d, id);
+	if (t == NULL)
+		return DEST_UNREACHABLE;
+	c = packet_channel(t);
+	if (c != NULL && channel_circuit(c) != 0)
+		return channel_send_ip(c, packet, len, mtu);
+	if (is_unreachable(t))
+		return DEST_UNREACHABLE;
+	if (len > PACKET_BYTES_MAX) {
+		*mtu = TUN_MTU_MIN;
+		return DEST_TOO_BIG;
+	}
+	hold_packet(t, packet, len);
+	connect_dest(t);
+	return DEST_SENT;
+}
+
+struct channel *dest_channel(struct dests *d, const struct node_id *id)
+{
+	struct dest *t = dest_find(d, id);
+
+	return t != NULL && t->client != NULL && channel_is_up(t->client)
+		       ? t->client
+		       : NULL;
+}
+
+static void report_now(struct dests *d, dest_reported *reported, void *ctx,
+		       bool is_up)
+{
+	const struct dest_report r = { .is_up = is_up };
+
+	(void)d;
+	reported(ctx, &r);
+}
+
+void dest_connect(struct dests *d, const struct node_id *id,
+		  dest_reported *reported, void *ctx)
+{
+	struct dest *t = dest_get(d, id);
+	struct waiter *w;
+
+	if (t == NULL || (t->client != NULL && channel_is_up(t->client))) {
+		report_now(d, reported, ctx, t != NULL);
+		return;
+	}
+	w = mem_new(w);
+	w->reported = reported;
+	w->ctx = ctx;
+	w->next = t->waiters;
+	t->waiters = w;
+	connect_dest(t);
+}
+
+void dest_connect_cancel(struct dests *d, void *ctx)
+{
+	struct dest *t, *next;
+
+	HASH_ITER (hh, d->table, t, next) {
+		struct waiter **p = &t->waiters;
+
+		while (*p != NULL) {
+			struct waiter *w = *p;
+
+			if (w->ctx != ctx) {
+				p = &w->next;
+				continue;
+			}
+			*p = w->next;
+			free(w);
+		}
+	}
+}
+
+bool dests_flush(struct dests *d)
+{
+	bool did_anything = d->failed != NULL;
+
+	while (d->failed != NULL) {
+		struct stream *s = d->failed;
+
+		d->failed = stream_next_waiting(s);
+		stream_fail(s, STREAM_UNREACHABLE);
+	}
+	return did_anything;
+}
+
+void dests_free(struct dests *d)
+{
+	struct dest *t, *next;
+
+	if (d == NULL)
+		return;
+	HASH_ITER (hh, d->table, t, next) {
+		fail_streams(t);
+		while (t->packets != NULL)
+			free(take_packet(t));
+		report(t, false, false);
+		drop_dest(t);
+	}
+	dests_flush(d);
+	free(d);
+}

@@ -1,0 +1,321 @@
+#include "node/neighbours.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "discovery/dialer.h"
+#include "discovery/peers.h"
+#include "discovery/peers_record.h"
+#include "node/config.h"
+#include "node/loop.h"
+#include "node/store.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+#include "proto/name.h"
+
+/* A session of a peer; the peer table names it by (peer, session). */
+struct known {
+	session_no session;
+	peer_no peer;
+};
+
+struct neighbours {
+	struct loop *loop;
+	struct sessions *sessions;
+	struct store *store;
+	const struct credentials *credentials;
+	struct peers *peers;
+	struct dialer *dialer;
+	struct timer timer;
+	bool is_due; /* the dialler is to be asked */
+	struct known known[SESSIONS_MAX];
+};
+
+static void ask_again(struct timer *t)
+{
+	struct neighbours *nb =
+		(struct neighbours *)((char *)t -
+				      offsetof(struct neighbours, timer));
+
+	nb->is_due = true;
+}
+
+/* ---- configuration ---- */
+
+static void set_statics(struct neighbours *nb, const struct config *config)
+{
+	struct peer_config *list = mem_calloc(CONFIG_PEERS_MAX, sizeof *list);
+	const char *(*addresses)[CONFIG_LIST_MAX] =
+		mem_calloc(CONFIG_PEERS_MAX, sizeof *addresses);
+	size_t n_left_out;
+
+	for (size_t i = 0; i < config->n_peers; i++) {
+		const struct config_peer *p = &config->peers[i];
+
+		for (size_t j = 0; j < p->address.n; j++)
+			addresses[i][j] = p->address.item[j];
+		list[i] = (struct peer_config){ .name = p->name,
+						.addresses = addresses[i],
+						.n_addresses = p->address.n };
+	}
+	n_left_out = peers_set_statics(nb->peers, list, config->n_peers,
+				       loop_now(nb->loop));
+	if (n_left_out > 0)
+		log_warn("some peer addresses are not used: count=%zu",
+			 n_left_out);
+	free(addresses);
+	free(list);
+	nb->is_due = true;
+}
+
+struct neighbours *neighbours_new(struct loop *l, struct sessions *sessions,
+				  const struct credentials *c,
+				  const struct config *config,
+				  struct store *store)
+{
+	struct neighbours *nb = mem_new(nb);
+	struct rng rng;
+	uint8_t seed[32];
+
+	randombytes_buf(seed, sizeof seed);
+	rng_init_bytes(&rng, seed);
+	nb->loop = l;
+	nb->sessions = sessions;
+	nb->credentials = c;
+	nb->store = store;
+	nb->timer.fire = ask_again;
+	nb->peers = peers_new(&c->self.id, &rng, loop_wall_ms(l), loop_now(l));
+	nb->dialer = dialer_new(nb->peers, loop_now(l));
+	set_statics(nb, config);
+	return nb;
+}
+
+void neighbours_reload(struct neighbours *nb, const struct config *config)
+{
+	set_statics(nb, config);
+}
+
+void neighbours_free(struct neighbours *nb)
+{
+	if (nb == NULL)
+		return;
+	neighbours_flush(nb);
+	loop_timer_set(nb->loop, &nb->timer, TIME_NEVER);
+	dialer_free(nb->dialer);
+	peers_free(nb->peers);
+	free(nb);
+}
+
+/* ---- the database ---- */
+
+bool neighbours_load(struct neighbours *nb, struct router *r,
+		     const void *record, size_t len)
+{
+	int64_t now_s = (int64_t)(loop_wall_ms(nb->loop) / 1000);
+	struct peer_record pr;
+	struct identity who;
+
+	if (!peers_record_parse(&pr, record, len) ||
+	    cert_check(nb->credentials->trust, pr.chain, pr.chain_len, now_s,
+		       &who) != CERT_OK ||
+	    peers_load(nb->peers, &pr, &who, loop_now(nb->loop)) != PEERS_OK)
+		return false;
+	router_identity_add(r, &who, pr.chain, pr.chain_len);
+	nb->is_due = true;
+	return true;
+}
+
+static void keep_peer(struct neighbours *nb, const struct node_id *id)
+{
+	const struct peer *p = peers_find(nb->peers, id);
+	uint8_t record[PEER_RECORD_MAX];
+	size_t len;
+
+	if (p == NULL)
+		return;
+	len = peers_record_write(nb->peers, p, record, sizeof record,
+				 loop_now(nb->loop));
+	if (len > 0)
+		store_put(nb->store, STORE_PEERS, id, sizeof *id, record, len);
+}
+
+static void keep_sighting(struct neighbours *nb, const struct peers_event *ev)
+{
+	static const char *const what[] = {
+		[SIGHTING_HEARD] = "heard",
+		[SIGHTING_UP] = "up",
+		[SIGHTING_DOWN] = "down",
+		[SIGHTING_FAILED] = "failed",
+	};
+	char name[NAME_ID_TEXT_MAX], at[ENDPOINT_TEXT_MAX], text[256];
+
+	name_of_id(name, &ev->id);
+	endpoint_text(at, &ev->sighting.at);
+	snprintf(text, sizeof text, "peer %s: node=%s at=%s error=\"%s\"",
+		 what[ev->sighting.what], name, at,
+		 peer_error_text(ev->sighting.error));
+	store_put_event(nb->store, ev->sighting.when_ms, text);
+}
+
+static bool pump_events(struct neighbours *nb)
+{
+	struct peers_event ev;
+	bool did_anything = false;
+
+	while (peers_next_event(nb->peers, &ev)) {
+		did_anything = true;
+		switch (ev.type) {
+		case PEER_CHANGED:
+			keep_peer(nb, &ev.id);
+			break;
+		case PEER_GONE:
+			store_del(nb->store, STORE_PEERS, &ev.id, sizeof ev.id);
+			break;
+		case PEER_SIGHTED:
+			keep_sighting(nb, &ev);
+			break;
+		}
+	}
+	return did_anything;
+}
+
+/* ---- dialling ---- */
+
+static void dial(struct neighbours *nb, const struct dial *d)
+{
+	const struct session_dial sd = {
+		.remote = d->at,
+		.ifindex = d->ifindex,
+		.has_id = d->has_id,
+		.id = d->id,
+		.no = d->no,
+		.peer = d->peer,
+	};
+	peer_error error = sessions_dial(nb->sessions, &sd);
+
+	if (error != PEER_ERROR_NONE)
+		dialer_handle_failed(nb->dialer, d->no, error,
+				     loop_now(nb->loop));
+}
+
+static bool pump_dialer(struct neighbours *nb)
+{
+	nsec now = loop_now(nb->loop);
+	bool did_anything = false;
+	struct dial d;
+
+	nb->is_due = false;
+	while (dialer_next(nb->dialer, now, &d)) {
+		did_anything = true;
+		switch (d.type) {
+		case DIAL_START:
+			dial(nb, &d);
+			break;
+		case DIAL_RESOLVE:
+			dialer_handle_resolved(nb->dialer, d.no, NULL, 0, now);
+			break;
+		case DIAL_CANCEL:
+			sessions_cancel(nb->sessions, d.no);
+			break;
+		}
+	}
+	loop_timer_set(nb->loop, &nb->timer, dialer_deadline(nb->dialer));
+	return did_anything;
+}
+
+bool neighbours_flush(struct neighbours *nb)
+{
+	bool did_anything = false;
+
+	if (nb->is_due)
+		did_anything = pump_dialer(nb);
+	if (pump_events(nb))
+		did_anything = true;
+	return did_anything;
+}
+
+void neighbours_minute(struct neighbours *nb)
+{
+	peers_set_wall(nb->peers, loop_wall_ms(nb->loop), loop_now(nb->loop));
+}
+
+/* ---- sessions ---- */
+
+static void log_session(const char *text, const struct session_info *s)
+{
+	char name[NAME_ID_TEXT_MAX], at[ENDPOINT_TEXT_MAX];
+
+	name_of_id(name, &s->peer.id);
+	endpoint_text(at, &s->path.remote);
+	if (s->is_up)
+		log_info("%s: session=%u peer=%s name=%s at=%s reason=\"%s\"",
+			 text, s->no, name, s->name, at, s->end_text);
+	else
+		log_info("%s: at=%s reason=\"%s\"", text, at, s->end_text);
+}
+
+bool neighbours_session_up(struct neighbours *nb, const struct session_info *s,
+			   const uint8_t *chain, size_t chain_len)
+{
+	nsec now = loop_now(nb->loop);
+	const struct peer_session up = {
+		.session = s->no,
+		.dialled = s->dial_peer,
+		.who = &s->peer,
+		.chain = chain,
+		.chain_len = chain_len,
+		.remote = s->path.remote,
+		.ifindex = s->path.ifindex,
+	};
+	char name[NAME_ID_TEXT_MAX], at[ENDPOINT_TEXT_MAX];
+	peer_no no = 0;
+
+	nb->is_due = true;
+	if (s->dial != 0)
+		dialer_handle_up(nb->dialer, s->dial);
+	if (peers_handle_session_up(nb->peers, &up, now, &no) != PEERS_OK)
+		return false;
+	nb->known[s->no % SESSIONS_MAX] =
+		(struct known){ .session = s->no, .peer = no };
+	name_of_id(name, &s->peer.id);
+	endpoint_text(at, &s->path.remote);
+	log_info("session up: session=%u peer=%s name=%s at=%s mtu=%u", s->no,
+		 name, s->name, at, s->mtu);
+	return true;
+}
+
+void neighbours_session_down(struct neighbours *nb,
+			     const struct session_info *s)
+{
+	struct known *k = &nb->known[s->no % SESSIONS_MAX];
+	nsec now = loop_now(nb->loop);
+
+	nb->is_due = true;
+	if (k->session == s->no && k->peer != 0) {
+		log_session("session down", s);
+		peers_handle_session_down(nb->peers, k->peer, s->no, s->error,
+					  now);
+		*k = (struct known){ 0 };
+		return;
+	}
+	if (s->dial != 0) {
+		log_debug("dial failed: reason=\"%s\"", s->end_text);
+		dialer_handle_failed(nb->dialer, s->dial, s->error, now);
+	} else if (s->error >= PEER_ERROR_CERTIFICATE) {
+		log_session("session refused", s);
+	}
+}
+
+void neighbours_identity(struct neighbours *nb, const struct identity *who,
+			 const uint8_t *chain, size_t chain_len)
+{
+	peers_handle_identity(nb->peers, who, chain, chain_len,
+			      loop_now(nb->loop));
+}
+
+const struct peers *neighbours_peers(const struct neighbours *nb)
+{
+	return nb->peers;
+}

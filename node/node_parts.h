@@ -1,0 +1,39 @@
+/* What a node is made of; for node.c and the control API only. */
+#pragma once
+
+#include "circuit/router.h"
+#include "node/channel.h"
+#include "node/config.h"
+#include "node/dest.h"
+#include "node/keep.h"
+#include "node/loop.h"
+#include "node/neighbours.h"
+#include "node/node.h"
+#include "node/quic_tls.h"
+#include "node/service.h"
+#include "node/session.h"
+#include "node/store.h"
+#include "node/tun.h"
+#include "proto/base/text.h"
+#include "proto/key.h"
+#include "proto/name.h"
+
+struct node {
+	struct config config;
+	char *config_path; /* NULL: defaults */
+	struct loop *loop;
+	bool has_credentials;
+	struct credentials credentials;
+	struct store *store;
+	struct quic_tls *tls;
+	struct router *router;
+	struct sessions *sessions;
+	struct dests *dests;
+	struct channels *channels;
+	struct neighbours *neighbours;
+	struct services *services;
+	struct tun *tun;     /* NULL: SOCKS only */
+	struct timer router_timer, minute;
+	uv_signal_t signals[3];
+	nsec started;
+};

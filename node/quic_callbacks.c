@@ -1,0 +1,280 @@
+#include <ngtcp2/ngtcp2_crypto_gnutls.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/quic_conn.h"
+#include "proto/base/mem.h"
+#include "proto/limits.h"
+
+ngtcp2_conn *quic_ref_conn(ngtcp2_crypto_conn_ref *ref)
+{
+	struct quic *q = ref->user_data;
+
+	return q->conn;
+}
+
+void quic_set_end(struct quic *q, enum quic_state state, enum quic_end why)
+{
+	if (q->state >= QUIC_CLOSING && q->state >= state)
+		return;
+	q->state = state;
+	if (q->end == QUIC_END_NONE)
+		q->end = why;
+}
+
+/* ---- certificates ---- */
+
+int quic_check_chain(void *conn_ref, const uint8_t *chain, size_t len)
+{
+	ngtcp2_crypto_conn_ref *ref = conn_ref;
+	struct quic *q = ref->user_data;
+	const struct credentials *c =
+		quic_tls_credentials(quic_table_tls(q->table));
+	struct quic_peer *p = &q->peer;
+
+	p->verdict = cert_check(c->trust, chain, len, (int64_t)q->config.wall_s,
+				&p->who);
+	if (p->verdict != CERT_OK) {
+		q->end = QUIC_END_CERTIFICATE;
+		return -1;
+	}
+	if ((q->has_expect && !id_equal(&q->expect, &p->who.id)) ||
+	    (q->has_expect_hash &&
+	     !hash_equal(&q->expect_hash, &p->who.hash))) {
+		q->end = QUIC_END_IDENTITY;
+		return -1;
+	}
+	if (hash_equal(&c->self.hash, &p->who.hash)) {
+		q->end = QUIC_END_SELF;
+		return -1;
+	}
+	free(p->chain);
+	p->chain = mem_calloc(len, 1);
+	memcpy(p->chain, chain, len);
+	p->chain_len = len;
+	p->is_verified = true;
+	return 0;
+}
+
+/* ---- callbacks of ngtcp2 ---- */
+
+static void fill_random(uint8_t *out, size_t len, const ngtcp2_rand_ctx *ctx)
+{
+	(void)ctx;
+	randombytes_buf(out, len);
+}
+
+static int get_cid(ngtcp2_conn *conn, ngtcp2_cid *cid, uint8_t *token,
+		   size_t len, void *ctx)
+{
+	struct quic *q = ctx;
+
+	(void)conn;
+	quic_table_new_cid(q->table, cid, len, token);
+	quic_table_add(q->table, cid, q);
+	return 0;
+}
+
+static int drop_cid(ngtcp2_conn *conn, const ngtcp2_cid *cid, void *ctx)
+{
+	struct quic *q = ctx;
+
+	(void)conn;
+	quic_table_remove(q->table, cid);
+	return 0;
+}
+
+static int crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level,
+		       uint64_t offset, const uint8_t *data, size_t len,
+		       void *ctx)
+{
+	struct quic *q = ctx;
+
+	if ((size_t)level < CRYPTO_LEVELS) {
+		q->n_crypto[level] += len;
+		if (q->n_crypto[level] > CRYPTO_BYTES_MAX) {
+			quic_set_end(q, QUIC_HANDSHAKE, QUIC_END_PROTOCOL);
+			return NGTCP2_ERR_CALLBACK_FAILURE;
+		}
+	}
+	return ngtcp2_crypto_recv_crypto_data_cb(conn, level, offset, data, len,
+						 ctx);
+}
+
+static int confirmed(struct quic *q)
+{
+	if (!q->peer.is_verified)
+		return NGTCP2_ERR_CALLBACK_FAILURE;
+	if (q->state == QUIC_HANDSHAKE) {
+		q->state = QUIC_CONFIRMED;
+		q->config.events->confirmed(q->config.ctx);
+	}
+	return 0;
+}
+
+/* The client learns only here that the server has checked its certificate. */
+static int handshake_confirmed(ngtcp2_conn *conn, void *ctx)
+{
+	(void)conn;
+	return confirmed(ctx);
+}
+
+/* A server has seen the client's certificate and Finished by now. */
+static int handshake_completed(ngtcp2_conn *conn, void *ctx)
+{
+	return ngtcp2_conn_is_server(conn) ? confirmed(ctx) : 0;
+}
+
+static int fail_if(struct quic *q, uint64_t error)
+{
+	if (error == 0)
+		return 0;
+	q->app_error = error;
+	ngtcp2_ccerr_set_application_error(&q->error, error, NULL, 0);
+	quic_set_end(q, QUIC_CLOSING, QUIC_END_PROTOCOL);
+	return NGTCP2_ERR_CALLBACK_FAILURE;
+}
+
+static int stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id,
+		       uint64_t offset, const uint8_t *data, size_t len,
+		       void *ctx, void *stream_ctx)
+{
+	struct quic *q = ctx;
+	bool is_last = (flags & NGTCP2_STREAM_DATA_FLAG_FIN) != 0;
+
+	(void)conn;
+	(void)offset;
+	(void)stream_ctx;
+	if (q->state != QUIC_CONFIRMED)
+		return q->state == QUIC_HANDSHAKE ? NGTCP2_ERR_CALLBACK_FAILURE
+						  : 0;
+	return fail_if(q, q->config.events->stream_data(q->config.ctx, id, data,
+							len, is_last));
+}
+
+static int stream_acked(ngtcp2_conn *conn, int64_t id, uint64_t offset,
+			uint64_t len, void *ctx, void *stream_ctx)
+{
+	struct quic *q = ctx;
+
+	(void)conn;
+	(void)offset;
+	(void)stream_ctx;
+	q->config.events->stream_acked(q->config.ctx, id, (size_t)len);
+	return 0;
+}
+
+static int stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id,
+			uint64_t error, void *ctx, void *stream_ctx)
+{
+	struct quic *q = ctx;
+
+	(void)stream_ctx;
+	if ((flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET) == 0)
+		error = 0;
+	q->config.events->stream_closed(q->config.ctx, id, error);
+	if (!ngtcp2_conn_is_local_stream(conn, id)) {
+		if (id & 2)
+			ngtcp2_conn_extend_max_streams_uni(conn, 1);
+		else
+			ngtcp2_conn_extend_max_streams_bidi(conn, 1);
+	}
+	return 0;
+}
+
+static int stream_reset(ngtcp2_conn *conn, int64_t id, uint64_t final_size,
+			uint64_t error, void *ctx, void *stream_ctx)
+{
+	struct quic *q = ctx;
+
+	(void)conn;
+	(void)final_size;
+	(void)stream_ctx;
+	q->config.events->stream_reset(q->config.ctx, id, error);
+	return 0;
+}
+
+static int stream_stop(ngtcp2_conn *conn, int64_t id, uint64_t error, void *ctx,
+		       void *stream_ctx)
+{
+	struct quic *q = ctx;
+
+	(void)conn;
+	(void)stream_ctx;
+	q->config.events->stream_stopped(q->config.ctx, id, error);
+	return 0;
+}
+
+static int stream_room(ngtcp2_conn *conn, int64_t id, uint64_t max, void *ctx,
+		       void *stream_ctx)
+{
+	struct quic *q = ctx;
+
+	(void)conn;
+	(void)max;
+	(void)stream_ctx;
+	q->config.events->stream_unblocked(q->config.ctx, id);
+	return 0;
+}
+
+static int streams_allowed(ngtcp2_conn *conn, uint64_t max, void *ctx)
+{
+	struct quic *q = ctx;
+
+	(void)conn;
+	(void)max;
+	if (q->state == QUIC_CONFIRMED)
+		q->config.events->streams_allowed(q->config.ctx);
+	return 0;
+}
+
+static int datagram(ngtcp2_conn *conn, uint32_t flags, const uint8_t *data,
+		    size_t len, void *ctx)
+{
+	struct quic *q = ctx;
+
+	(void)conn;
+	(void)flags;
+	if (q->state == QUIC_CONFIRMED)
+		q->config.events->datagram(q->config.ctx, data, len);
+	return 0;
+}
+
+static int reset_received(ngtcp2_conn *conn,
+			  const ngtcp2_pkt_stateless_reset *r, void *ctx)
+{
+	(void)conn;
+	(void)r;
+	quic_set_end(ctx, QUIC_DEAD, QUIC_END_RESTARTED);
+	return 0;
+}
+
+const ngtcp2_callbacks quic_callbacks = {
+	.client_initial = ngtcp2_crypto_client_initial_cb,
+	.recv_client_initial = ngtcp2_crypto_recv_client_initial_cb,
+	.recv_crypto_data = crypto_data,
+	.handshake_completed = handshake_completed,
+	.handshake_confirmed = handshake_confirmed,
+	.encrypt = ngtcp2_crypto_encrypt_cb,
+	.decrypt = ngtcp2_crypto_decrypt_cb,
+	.hp_mask = ngtcp2_crypto_hp_mask_cb,
+	.recv_stream_data = stream_data,
+	.acked_stream_data_offset = stream_acked,
+	.stream_close = stream_close,
+	.stream_reset = stream_reset,
+	.stream_stop_sending = stream_stop,
+	.extend_max_stream_data = stream_room,
+	.extend_max_local_streams_bidi = streams_allowed,
+	.recv_stateless_reset = reset_received,
+	.recv_retry = ngtcp2_crypto_recv_retry_cb,
+	.rand = fill_random,
+	.get_new_connection_id = get_cid,
+	.remove_connection_id = drop_cid,
+	.update_key = ngtcp2_crypto_update_key_cb,
+	.delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
+	.delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
+	.recv_datagram = datagram,
+	.get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,
+	.version_negotiation = ngtcp2_crypto_version_negotiation_cb,
+};

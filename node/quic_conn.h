@@ -1,0 +1,39 @@
+/* The inside of a connection; for quic.c and quic_callbacks.c only. */
+#pragma once
+
+#include <ngtcp2/ngtcp2_crypto.h>
+
+#include "node/quic.h"
+#include "node/quic_table.h"
+
+enum {
+	CRYPTO_LEVELS = 4
+};
+
+struct quic {
+	ngtcp2_conn *conn;
+	ngtcp2_crypto_conn_ref ref;
+	gnutls_session_t tls;
+	struct quic_table *table;
+	struct quic_config config;
+	enum quic_state state;
+	enum quic_end end;
+	ngtcp2_ccerr error;
+	uint64_t app_error; /* set by an event callback's return value */
+	struct quic_peer peer;
+	bool has_expect, has_expect_hash;
+	struct node_id expect;
+	struct node_hash expect_hash;
+	size_t n_crypto[CRYPTO_LEVELS];
+	ngtcp2_cid first_dcid; /* a server's: the client's invention */
+	bool has_first_dcid;
+	uint16_t probes[4];
+	size_t n_probes;
+};
+
+/* quic_callbacks.c */
+extern const ngtcp2_callbacks quic_callbacks;
+ngtcp2_conn *quic_ref_conn(ngtcp2_crypto_conn_ref *ref);
+quic_tls_check quic_check_chain;
+/* Moves to an ending state; the first reason counts. */
+void quic_set_end(struct quic *q, enum quic_state state, enum quic_end why);
