@@ -12,7 +12,9 @@
 
 bool path_join(char out[PATH_MAX], const char *dir, const char *file)
 {
-	int n = snprintf(out, PATH_MAX, "%s/%s", dir, file);
+	const bool here = strcmp(dir, ".") == 0;
+	int n = snprintf(out, PATH_MAX, "%s%s%s", here ? "" : dir,
+			 here ? "" : "/", file);
 
 	return n >= 0 && n < PATH_MAX;
 }

@@ -11,7 +11,7 @@
 int atomic_write(const char *path, unsigned mode, bool replace,
 		 const void *data, size_t len);
 
-/* DIR/FILE; false if that is too long. */
+/* DIR/FILE, or FILE alone for "."; false if that is too long. */
 bool path_join(char out[PATH_MAX], const char *dir, const char *file);
 
 /* The folder of `path`, "." if it names none. */

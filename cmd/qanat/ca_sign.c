@@ -163,8 +163,7 @@ static int load_node_key(struct node_key *out, const struct sign *s)
 	return rv < 0 ? say_file_error(s->source, rv) : EXIT_DONE;
 }
 
-static int load_issuer(struct issuer *out, struct trust **trust,
-		       const struct sign *s)
+static int load_issuer(struct issuer *out, const struct sign *s)
 {
 	const char *culprit;
 	int rv;
@@ -176,15 +175,24 @@ static int load_issuer(struct issuer *out, struct trust **trust,
 	if (rv == -EKEYREJECTED)
 		return say_error(EXIT_NO, "%s: not the key of %s", s->ca_key,
 				 s->ca_crt);
-	if (rv < 0)
-		return say_file_error(culprit, rv);
-	if (trust_load(trust, s->ca_crt) < 0) {
-		issuer_deinit(out);
+	return rv < 0 ? say_file_error(culprit, rv) : EXIT_DONE;
+}
+
+static int load_trust(struct trust **out, const struct issuer *ca,
+		      const struct sign *s)
+{
+	int64_t end_s = gnutls_x509_crt_get_expiration_time(ca->crt);
+	char date[DATE_TEXT_MAX];
+
+	if (end_s < time(NULL)) {
+		say_date(date, end_s);
+		return say_error(EXIT_NO, "%s: expired %s", s->ca_crt, date);
+	}
+	if (trust_load(out, s->ca_crt) < 0)
 		return say_error(EXIT_NO,
 				 "%s: not a CA certificate with an Ed25519, "
 				 "P-256 or RSA key (2048 bits or more)",
 				 s->ca_crt);
-	}
 	return EXIT_DONE;
 }
 
@@ -299,11 +307,14 @@ int ca_sign(int argc, char **argv, const char *usage)
 		return rv;
 	rv = load_node_key(&node, &s);
 	if (rv == EXIT_DONE)
-		rv = load_issuer(&ca, &t, &s);
+		rv = load_issuer(&ca, &s);
 	if (rv != EXIT_DONE)
 		return rv;
-	rv = make_and_write(&s, &ca, t, &node);
-	trust_free(t);
+	rv = load_trust(&t, &ca, &s);
+	if (rv == EXIT_DONE) {
+		rv = make_and_write(&s, &ca, t, &node);
+		trust_free(t);
+	}
 	issuer_deinit(&ca);
 	return rv;
 }
