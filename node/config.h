@@ -52,7 +52,8 @@ enum transit {
 struct config {
 	struct {
 		char name[64];
-		struct config_endpoints listen; /* default [::]:4433 */
+		struct config_endpoints listen; /* default [::]:4433, which
+						   adds 0.0.0.0:4433 */
 		char state[CONFIG_TEXT_MAX];    /* default /var/lib/qanat */
 		enum transit transit;
 		enum log_level log;

@@ -91,10 +91,45 @@ static void endpoints_clear(void *base, const struct config_key *k)
 	memset(field(base, k), 0, sizeof(struct config_endpoints));
 }
 
-const struct config_type config_endpoint_list = {
+static bool is_listed(const struct config_endpoints *list,
+		      const union endpoint *e)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (endpoint_equal(&list->at[i], e))
+			return true;
+	}
+	return false;
+}
+
+/* One socket serves one address family: [::] means both. */
+static bool udp_listen_add(void *p, const char *item, char *why, size_t cap)
+{
+	struct config_endpoints *list = p;
+	union endpoint at, any = { .in = { .sin_family = AF_INET } };
+	char text[ENDPOINT_TEXT_MAX];
+
+	if (!endpoint_value(&at, item, why, cap))
+		return false;
+	if (!is_listed(list, &at) && !endpoint_add(list, item, why, cap))
+		return false;
+	if (at.sa.sa_family != AF_INET6 ||
+	    !IN6_IS_ADDR_UNSPECIFIED(&at.in6.sin6_addr))
+		return true;
+	any.in.sin_port = at.in6.sin6_port;
+	endpoint_text(text, &any);
+	return is_listed(list, &any) || endpoint_add(list, text, why, cap);
+}
+
+static bool udp_listen_parse(void *base, const struct config_key *k,
+			     const char *text, char *why, size_t cap)
+{
+	return each_item(text, why, cap, udp_listen_add, field(base, k));
+}
+
+const struct config_type config_udp_listen = {
 	.form = "list of address:port",
 	.is_list = true,
-	.parse = endpoints_parse,
+	.parse = udp_listen_parse,
 	.print = endpoints_print,
 	.clear = endpoints_clear,
 };

@@ -27,9 +27,9 @@ const size_t n_config_sections = ARRAY_LEN(config_sections);
 const struct config_key config_keys[] = {
 	{ "node", "name", &config_short_name, AT(node.name), .sample = "alpha",
 	  .help = "shown to neighbours; else the certificate's first name" },
-	{ "node", "listen", &config_endpoint_list, AT(node.listen),
+	{ "node", "listen", &config_udp_listen, AT(node.listen),
 	  .def = "[::]:4433",
-	  .help = "UDP addresses for sessions; [::] takes IPv4 too" },
+	  .help = "UDP addresses for sessions; [::] means 0.0.0.0 too" },
 	{ "node", "state", &config_path, AT(node.state),
 	  .def = "/var/lib/qanat", .max = 200,
 	  .help = "folder of ca.crt, cert.crt, key.pem and the database" },

@@ -57,9 +57,11 @@ static void an_empty_file_gives_the_defaults(void **state)
 	(void)state;
 	assert_int_equal(parse(""), 0);
 	assert_string_equal(c->node.name, "");
-	assert_int_equal(c->node.listen.n, 1);
+	assert_int_equal(c->node.listen.n, 2);
 	endpoint_text(at, &c->node.listen.at[0]);
 	assert_string_equal(at, "[::]:4433");
+	endpoint_text(at, &c->node.listen.at[1]);
+	assert_string_equal(at, "0.0.0.0:4433");
 	assert_string_equal(c->node.state, "/var/lib/qanat");
 	assert_int_equal(c->node.transit, TRANSIT_ON);
 	assert_int_equal(c->node.log, LOG_LEVEL_INFO);
@@ -120,10 +122,12 @@ static void every_key_is_read(void **state)
 	if (parse(full) != 0)
 		fail_msg("%s", why);
 	assert_string_equal(c->node.name, "alpha");
-	assert_int_equal(c->node.listen.n, 3);
+	assert_int_equal(c->node.listen.n, 4);
 	endpoint_text(at, &c->node.listen.at[1]);
-	assert_string_equal(at, "192.0.2.1:5000");
+	assert_string_equal(at, "0.0.0.0:4433");
 	endpoint_text(at, &c->node.listen.at[2]);
+	assert_string_equal(at, "192.0.2.1:5000");
+	endpoint_text(at, &c->node.listen.at[3]);
 	assert_string_equal(at, "[fe80::1%lo]:1");
 	assert_string_equal(c->node.state, "/tmp/q");
 	assert_int_equal(c->node.transit, TRANSIT_LAST_RESORT);
@@ -314,10 +318,10 @@ static void lists_are_bounded(void **state)
 		if (i == CONFIG_LIST_MAX)
 			assert_int_equal(parse(text), 0);
 		len += (size_t)snprintf(text + len, sizeof text - len,
-					"listen = [::]:%d\n", i + 1);
+					"listen = [::1]:%d\n", i + 1);
 	}
 	assert_int_equal(parse(text), -EINVAL);
-	assert_string_equal(why, "q.conf:18: [node] listen = [::]:17: more "
+	assert_string_equal(why, "q.conf:18: [node] listen = [::1]:17: more "
 				 "than 16");
 }
 
@@ -379,6 +383,7 @@ static void print_shows_what_is_in_force(void **state)
 	text = printed(c);
 	assert_non_null(strstr(text, "[node]\nname = alpha\n"
 				     "listen = [::]:4433\n"
+				     "listen = 0.0.0.0:4433\n"
 				     "listen = 192.0.2.1:5000\n"));
 	assert_non_null(strstr(text, "transit = last-resort\n"));
 	assert_non_null(strstr(text, "[socks]\nlisten = off\n"));
