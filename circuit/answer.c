@@ -116,39 +116,32 @@ static bool was_passed(const struct seen *e, const struct route_proof *p)
 	return false;
 }
 
-/* True if the answer waits for identities. */
-static bool park(struct router *r, struct session *s, const struct msg *m,
-		 size_t own, enum arrival how, nsec now)
+/* Those behind us; the next node will ask us for them. */
+static void ask_for_names(struct router *r, struct session *s,
+			  const struct hop_list *h, size_t own, nsec now)
 {
-	const struct hop_list *h = &m->answer.route.hops;
 	struct id_list missing = { 0 };
 
 	for (size_t i = own + 1; i < h->n; i++)
 		keyring_miss(r, &missing, &h->hop[i].id, now);
-	if (missing.n == 0)
+	keyring_ask(r, s, &missing, now);
+}
+
+/* Where the target is known its signature is checked at once; the origin will
+ * in any case. */
+static bool is_forged(struct router *r, const struct route_proof *p, nsec now)
+{
+	if (keyring_find(r, &p->target, now) == NULL ||
+	    core_verify(r, p->sig_target, &p->target, SIGN_ANSWER_TARGET,
+			p->body, p->body_len, now) != SIGNED_BAD)
 		return false;
-	if (how == ARRIVAL_RESUMED || !keyring_park(r, s, m, &missing, now))
-		answer_give_up(r, s, &m->answer);
+	r->n.n_answer_bad_signature++;
 	return true;
 }
 
-/* The target's signature is checked here too: else whoever is behind us could
- * use up the number of answers that we pass on. */
-static bool is_signed(struct router *r, const struct route_proof *p, nsec now)
+void answer_handle(struct router *r, struct session *s,
+		   const struct route_proof *p, nsec now)
 {
-	enum signed_verdict v =
-		core_verify(r, p->sig_target, &p->target, SIGN_ANSWER_TARGET,
-			    p->body, p->body_len, now);
-
-	if (v == SIGNED_BAD)
-		r->n.n_answer_bad_signature++;
-	return v == SIGNED_OK;
-}
-
-void answer_handle(struct router *r, struct session *s, const struct msg *m,
-		   enum arrival how, nsec now)
-{
-	const struct route_proof *p = &m->answer.route;
 	struct seen *e = seen_find(r, &p->origin, &p->nonce);
 	struct copy *c;
 
@@ -177,20 +170,10 @@ void answer_handle(struct router *r, struct session *s, const struct msg *m,
 		r->n.n_answer_unexpected++;
 		return;
 	}
-	if (park(r, s, m, c->n_hops - 1, how, now))
+	if (is_forged(r, p, now)) {
+		reject(r, s, e, NAK_RATE);
 		return;
-	if (is_signed(r, p, now))
-		forward(r, s, c, p);
-	else
-		reject(r, s, e, NAK_RATE);
-}
-
-void answer_give_up(struct router *r, struct session *s,
-		    const struct msg_answer *a)
-{
-	struct seen *e = seen_find(r, &a->route.origin, &a->route.nonce);
-
-	r->n.n_answer_bad_signature++;
-	if (e != NULL)
-		reject(r, s, e, NAK_RATE);
+	}
+	ask_for_names(r, s, &p->hops, c->n_hops - 1, now);
+	forward(r, s, c, p);
 }

@@ -6,14 +6,10 @@
 
 #include "circuit/router.h"
 
-enum arrival;
 struct session;
 
-void answer_handle(struct router *r, struct session *s, const struct msg *m,
-		   enum arrival how, nsec now);
-/* An identity that it names did not come. */
-void answer_give_up(struct router *r, struct session *s,
-		    const struct msg_answer *a);
+void answer_handle(struct router *r, struct session *s,
+		   const struct route_proof *p, nsec now);
 
 /* What relay and origin check alike: the answer to this very probe, all of its
  * path behind `own` (-1: the origin) signed, a sane end of life. */

@@ -21,8 +21,18 @@ struct asked_key {
 	struct node_id id;
 };
 
+/* An identity that some sessions were asked for, and others ask us for. */
+struct wanted {
+	struct node_id id;
+	unsigned n_asked;
+	session_no waiting[ASKED_WAITING_MAX];
+	unsigned n_waiting;
+	UT_hash_handle hh;
+};
+
 struct asked {
 	struct asked_key key;
+	struct wanted *wanted;
 	struct timer timer;
 	UT_hash_handle hh;
 };
@@ -43,27 +53,36 @@ static void known_free(struct router *r, struct known *k)
 	free(k);
 }
 
-static void asked_free(struct router *r, struct asked *a)
+static void wanted_free(struct router *r, struct wanted *w)
 {
-	HASH_DEL(r->keyring.asked, a);
-	timers_cancel(&r->timers, &a->timer);
-	free(a);
+	HASH_DEL(r->keyring.wanted, w);
+	free(w);
 }
 
 void keyring_deinit(struct router *r)
 {
 	struct known *k, *next;
 	struct asked *a, *next_asked;
+	struct wanted *w, *next_wanted;
 	struct parked *p, *next_parked;
 
 	HASH_ITER (hh, r->keyring.known, k, next)
 		known_free(r, k);
-	HASH_ITER (hh, r->keyring.asked, a, next_asked)
-		asked_free(r, a);
+	HASH_ITER (hh, r->keyring.asked, a, next_asked) {
+		HASH_DEL(r->keyring.asked, a);
+		free(a);
+	}
+	HASH_ITER (hh, r->keyring.wanted, w, next_wanted)
+		wanted_free(r, w);
 	DL_FOREACH_SAFE (r->keyring.parked, p, next_parked)
 		free(p);
 	DL_FOREACH_SAFE (r->keyring.ready, p, next_parked)
 		free(p);
+}
+
+size_t keyring_n_known(const struct router *r)
+{
+	return HASH_COUNT(r->keyring.known);
 }
 
 /* ---- identities -------------------------------------------------------- */
@@ -213,25 +232,43 @@ static struct asked *asked_find(struct router *r, session_no s,
 	return a;
 }
 
-static bool asked_add(struct router *r, session_no s, const struct node_id *id,
-		      nsec now)
+static struct wanted *wanted_find(struct router *r, const struct node_id *id)
+{
+	struct wanted *w;
+
+	TABLE_FIND(&r->table_key, hh, r->keyring.wanted, id, sizeof *id, w);
+	return w;
+}
+
+static struct wanted *wanted_get(struct router *r, const struct node_id *id)
+{
+	struct wanted *w = wanted_find(r, id);
+
+	if (w != NULL)
+		return w;
+	w = mem_new(w);
+	w->id = *id;
+	TABLE_ADD(&r->table_key, hh, r->keyring.wanted, id, sizeof w->id, w);
+	return w;
+}
+
+static bool asked_add(struct router *r, struct session *s,
+		      const struct node_id *id, nsec now)
 {
 	struct asked *a;
 
-	if (HASH_COUNT(r->keyring.asked) >= IDENTITIES_ASKED)
+	if (s->peer->n_asked >= ASKED_PER_PEER_MAX ||
+	    HASH_COUNT(r->keyring.asked) >= ASKED_MAX)
 		return false;
+	s->peer->n_asked++;
 	a = mem_new(a);
-	a->key = asked_key(s, id);
+	a->key = asked_key(s->no, id);
+	a->wanted = wanted_get(r, id);
+	a->wanted->n_asked++;
 	a->timer.kind = TIMER_ASKED;
 	timers_set(&r->timers, &a->timer, now + PARKED_MAX_NS);
 	TABLE_ADD(&r->table_key, hh, r->keyring.asked, key, sizeof a->key, a);
 	return true;
-}
-
-void keyring_asked_timeout(struct router *r, struct timer *t, nsec now)
-{
-	(void)now;
-	asked_free(r, TIMER_OWNER(t, struct asked, timer));
 }
 
 void keyring_miss(struct router *r, struct id_list *missing,
@@ -241,15 +278,14 @@ void keyring_miss(struct router *r, struct id_list *missing,
 		missing->ids[missing->n++] = *id;
 }
 
-/* Asks for those that this session was not asked for already. */
-static void ask(struct router *r, struct session *s,
-		const struct id_list *missing, nsec now)
+void keyring_ask(struct router *r, struct session *s,
+		 const struct id_list *missing, nsec now)
 {
 	struct msg_peer_query q = { 0 };
 
 	for (size_t i = 0; i < missing->n; i++)
 		if (asked_find(r, s->no, &missing->ids[i]) == NULL &&
-		    asked_add(r, s->no, &missing->ids[i], now))
+		    asked_add(r, s, &missing->ids[i], now))
 			q.ids[q.n++] = missing->ids[i];
 	if (q.n > 0)
 		core_send(r, s->no, MSG_PEER_QUERY)->peer_query = q;
@@ -274,7 +310,7 @@ bool keyring_park(struct router *r, struct session *s, const struct msg *m,
 	DL_APPEND(r->keyring.parked, p);
 	r->keyring.n_parked++;
 	s->peer->n_parked++;
-	ask(r, s, missing, now);
+	keyring_ask(r, s, missing, now);
 	return true;
 }
 
@@ -331,6 +367,9 @@ static void send_info(struct router *r, struct session *s,
 	size_t len;
 	const uint8_t *chain = keyring_chain(r, id, &len);
 
+	/* It fits a message: what was learnt came in one, or was checked. */
+	if (len > CHAIN_BYTES_MAX)
+		len = 0;
 	if (chain == NULL || len == 0)
 		r->n.n_query_unknown++;
 	info = &core_send(r, s->no, MSG_PEER_INFO)->peer_info;
@@ -338,6 +377,57 @@ static void send_info(struct router *r, struct session *s,
 	info->chain_len = len;
 	if (len > 0)
 		memcpy(info->chain, chain, len);
+}
+
+/* Answers those who asked us for it meanwhile. */
+static void wanted_end(struct router *r, struct wanted *w)
+{
+	struct session *s;
+
+	for (unsigned i = 0; i < w->n_waiting; i++) {
+		s = session_find(r, w->waiting[i]);
+		if (s != NULL)
+			send_info(r, s, &w->id);
+	}
+	w->n_waiting = 0;
+	if (w->n_asked == 0)
+		wanted_free(r, w);
+}
+
+/* They wait on while some other session may still tell. */
+static void asked_end(struct router *r, struct session *s, struct asked *a)
+{
+	struct wanted *w = a->wanted;
+
+	HASH_DEL(r->keyring.asked, a);
+	timers_cancel(&r->timers, &a->timer);
+	free(a);
+	s->peer->n_asked--;
+	if (--w->n_asked == 0 || known_find(r, &w->id) != NULL)
+		wanted_end(r, w);
+}
+
+void keyring_asked_timeout(struct router *r, struct timer *t, nsec now)
+{
+	struct asked *a = TIMER_OWNER(t, struct asked, timer);
+	session_no no;
+
+	(void)now;
+	memcpy(&no, a->key.session, sizeof no);
+	asked_end(r, session_find(r, no), a);
+}
+
+/* Asked for ourselves: the answer goes to `s` too when it comes. */
+static bool wait_along(struct router *r, const struct session *s,
+		       const struct node_id *id)
+{
+	struct wanted *w = wanted_find(r, id);
+
+	if (w == NULL || w->n_waiting == ASKED_WAITING_MAX ||
+	    known_find(r, id) != NULL || asked_find(r, s->no, id) != NULL)
+		return false;
+	w->waiting[w->n_waiting++] = s->no;
+	return true;
 }
 
 /* Each id costs a token: an answer is some hundred times the question. */
@@ -349,7 +439,8 @@ void keyring_handle_query(struct router *r, struct session *s,
 			r->n.n_query_rate++;
 			return;
 		}
-		send_info(r, s, &q->ids[i]);
+		if (!wait_along(r, s, &q->ids[i]))
+			send_info(r, s, &q->ids[i]);
 	}
 }
 
@@ -374,33 +465,39 @@ static void end_ready(struct router *r, nsec now)
 		parked_end(r, r->keyring.ready, now);
 }
 
-void keyring_handle_info(struct router *r, struct session *s,
-			 const struct msg_peer_info *info, nsec now)
+/* True if the certificate is that of `id`, and is now known. */
+static bool learn(struct router *r, const struct msg_peer_info *info)
 {
-	struct asked *a = asked_find(r, s->no, &info->id);
 	struct identity who;
 
-	if (a == NULL) {
-		r->n.n_info_rejected++;
-		return;
-	}
-	asked_free(r, a);
-	if (info->chain_len == 0) {
-		give_up_waiting(r, s, &info->id);
-		return;
-	}
+	if (info->chain_len == 0)
+		return false;
 	if (!r->config.check(r->config.check_ctx, info->chain, info->chain_len,
 			     &who) ||
 	    !id_equal(&who.id, &info->id) ||
 	    !keyring_add(r, &who, info->chain, info->chain_len)) {
 		r->n.n_info_rejected++;
-		give_up_waiting(r, s, &info->id);
-		return;
+		return false;
 	}
 	outbox_event(&r->out,
 		     &(struct router_event){ .type = ROUTER_IDENTITY,
 					     .peer = who.id },
 		     NULL);
+	return true;
+}
+
+void keyring_handle_info(struct router *r, struct session *s,
+			 const struct msg_peer_info *info, nsec now)
+{
+	struct asked *a = asked_find(r, s->no, &info->id);
+
+	if (a == NULL) {
+		r->n.n_info_rejected++;
+		return;
+	}
+	if (!learn(r, info))
+		give_up_waiting(r, s, &info->id);
+	asked_end(r, s, a);
 	end_ready(r, now);
 }
 
@@ -417,5 +514,5 @@ void keyring_session_down(struct router *r, struct session *s)
 			parked_drop(r, s, p);
 	HASH_ITER (hh, r->keyring.asked, a, next_asked)
 		if (memcmp(a->key.session, &s->no, sizeof s->no) == 0)
-			asked_free(r, a);
+			asked_end(r, s, a);
 }

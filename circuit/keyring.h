@@ -1,11 +1,15 @@
 /* Identities that we know, and messages that wait for one we do not.
  * protocol.md 5.2.
  *
- * A message that names an unknown node is parked, and the session it came from
- * is asked for the certificate (PEER_QUERY).  When all are known the message
- * is handled as if it had just come; when an answer fails to come it is given
- * up.  Every node passes ANSWER and OPEN on only when it knows the nodes they
- * name on the side they came from, so that the next node can ask it.
+ * A message whose signatures cannot be checked, as it names an unknown node, is
+ * parked, and the session it came from is asked for the certificate
+ * (PEER_QUERY).  When all are known the message is handled as if it had just
+ * come; when an answer fails to come it is given up.
+ *
+ * A node that passes ANSWER or OPEN on asks for the nodes named on the side
+ * that it came from, but does not wait; when the next node asks it in turn, it
+ * answers as soon as it knows.  So the certificates travel one hop behind the
+ * message, and the ends wait for one round trip rather than for one a hop.
  */
 #pragma once
 
@@ -20,17 +24,20 @@
 struct session;
 struct known;
 struct asked;
+struct wanted;
 struct parked;
 
 struct keyring {
 	struct known *known; /* least recently used first */
 	struct asked *asked;
+	struct wanted *wanted;
 	struct parked *parked;
 	struct parked *ready;
 	unsigned n_parked;
 };
 
 void keyring_deinit(struct router *r);
+size_t keyring_n_known(const struct router *r);
 
 /* NULL if it is unknown or its certificate has expired.  Borrowed. */
 const struct identity *keyring_find(struct router *r, const struct node_id *id,
@@ -54,6 +61,10 @@ struct id_list {
 };
 void keyring_miss(struct router *r, struct id_list *missing,
 		  const struct node_id *id, nsec now);
+
+/* Asks a session for those that it was not asked for already. */
+void keyring_ask(struct router *r, struct session *s,
+		 const struct id_list *missing, nsec now);
 
 /* Keeps a copy of `m` until all that is missing is there, and asks for it.
  * False if there is no room. */

@@ -41,6 +41,7 @@ struct neighbour {
 	unsigned n_pending;  /* circuits asked for by it, not established */
 	unsigned n_circuits; /* that cross it */
 	unsigned n_parked;
+	unsigned n_asked;
 	UT_hash_handle hh;
 };
 

@@ -186,13 +186,16 @@ static int check_cheap(struct router *r, struct session *s,
 	return 0;
 }
 
-/* The signatures of others: a relay checks the origin's, the target all. */
+/* The signatures of others: the target checks all, a relay the origin's if it
+ * knows the origin. */
 static int check_signatures(struct router *r, const struct msg_open *o,
 			    size_t own, nsec now)
 {
 	const struct route_proof *p = &o->route;
 	enum signed_verdict v;
 
+	if (own + 1 < p->hops.n && keyring_find(r, &p->origin, now) == NULL)
+		return 0;
 	v = core_verify(r, o->sig_origin, &p->origin, SIGN_OPEN_ORIGIN, o->body,
 			sizeof o->body, now);
 	if (v == SIGNED_OK && own + 1 == p->hops.n)
@@ -222,12 +225,26 @@ static int check_own(struct router *r, const struct msg_open *o, size_t own)
 	return CLOSE_REFUSED;
 }
 
-static void miss(struct router *r, const struct msg_open *o, size_t own,
-		 struct id_list *missing, nsec now)
+/* The nodes before us.  The target waits for them (true: the OPEN is parked,
+ * or given up); a relay asks, since the next node will ask it. */
+static bool must_wait(struct router *r, struct session *s, const struct msg *m,
+		      size_t own, enum arrival how, nsec now)
 {
-	keyring_miss(r, missing, &o->route.origin, now);
+	const struct hop_list *h = &m->open.route.hops;
+	struct id_list missing = { 0 };
+
+	keyring_miss(r, &missing, &m->open.route.origin, now);
 	for (size_t i = 0; i < own; i++)
-		keyring_miss(r, missing, &o->route.hops.hop[i].id, now);
+		keyring_miss(r, &missing, &h->hop[i].id, now);
+	if (missing.n == 0)
+		return false;
+	if (own + 1 < h->n) {
+		keyring_ask(r, s, &missing, now);
+		return false;
+	}
+	if (how == ARRIVAL_RESUMED || !keyring_park(r, s, m, &missing, now))
+		open_give_up(r, s, &m->open);
+	return true;
 }
 
 static void send_opened(struct router *r, const struct circuit *c)
@@ -295,19 +312,13 @@ void open_handle(struct router *r, struct session *s, const struct msg *m,
 {
 	const struct msg_open *o = &m->open;
 	ptrdiff_t own = own_place(r, s, &o->route);
-	struct id_list missing = { 0 };
 	int why = check_cheap(r, s, o, own, how, now);
 
 	if (why == 0)
 		why = check_own(r, o, (size_t)own);
 	if (why == 0) {
-		miss(r, o, (size_t)own, &missing, now);
-		if (missing.n > 0) {
-			if (how == ARRIVAL_RESUMED ||
-			    !keyring_park(r, s, m, &missing, now))
-				open_give_up(r, s, o);
+		if (must_wait(r, s, m, (size_t)own, how, now))
 			return;
-		}
 		why = check_signatures(r, o, (size_t)own, now);
 	}
 	if (why == 0)

@@ -106,7 +106,7 @@ static enum msg_verdict dispatch(struct router *r, struct session *s,
 		if (core_is_self(r, &m->answer.route.origin))
 			ring_handle_answer(r, s, m, how, now);
 		else
-			answer_handle(r, s, m, how, now);
+			answer_handle(r, s, &m->answer.route, now);
 		break;
 	case MSG_NAK:
 		if (core_is_self(r, &m->nak.origin))
@@ -162,10 +162,7 @@ void core_give_up(struct router *r, struct session *s, const struct msg *m,
 		flood_give_up(r, s, &m->probe);
 		break;
 	case MSG_ANSWER:
-		if (core_is_self(r, &m->answer.route.origin))
-			ring_give_up(r, s, &m->answer, now);
-		else
-			answer_give_up(r, s, &m->answer);
+		ring_give_up(r, s, &m->answer, now);
 		break;
 	case MSG_OPEN:
 		open_give_up(r, s, &m->open);

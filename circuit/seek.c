@@ -63,6 +63,11 @@ void seeks_deinit(struct router *r)
 		seek_free(r, k);
 }
 
+size_t seeks_n(const struct router *r)
+{
+	return HASH_COUNT(r->seeks.all);
+}
+
 static struct seek *seek_find(struct router *r, const struct node_id *target)
 {
 	struct seek *k;

@@ -23,6 +23,7 @@ struct seeks {
 };
 
 void seeks_deinit(struct router *r);
+size_t seeks_n(const struct router *r);
 
 void seek_start(struct router *r, const struct node_id *target,
 		const struct hop_list *avoid, nsec now);

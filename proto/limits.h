@@ -60,10 +60,12 @@
 #define ORIGINS_PER_PEER_MAX 256
 /* Identities kept, identities asked for, messages that wait for one. */
 #define IDENTITIES_MAX      4096
-#define IDENTITIES_ASKED    2048
+#define ASKED_MAX           2048
+#define ASKED_PER_PEER_MAX  256
+#define ASKED_WAITING_MAX   4 /* others that wait for the same */
 #define PARKED_MAX          256
 #define PARKED_PER_PEER_MAX 64
-#define PARKED_NS           (300 * NS_PER_MS) /* and 4 RTT */
+#define PARKED_NS           (500 * NS_PER_MS) /* and 4 RTT */
 #define PARKED_MAX_NS       (2 * NS_PER_S)
 
 /* Circuits, protocol.md 6 */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <uthash.h>
+
 #include "proto/base/mem.h"
 #include "proto/frame.h"
 
@@ -23,7 +25,13 @@ struct node {
 	struct identity self;
 	bool transit;
 	session_no n_sessions;
+	struct session_at {
+		size_t wire;
+		unsigned end;
+	} * sessions; /* by number - 1; not all of them are up */
 	nsec wake_at;
+	unsigned n_wakes; /* at the same time */
+	nsec last_wake;
 	struct mesh_event *events;
 	size_t n_events;
 	struct route_proof *routes;
@@ -54,8 +62,24 @@ struct happening {
 	unsigned n_hops;
 };
 
+/* A probe that went over a wire in one direction: invariant I4 wants to know
+ * how often. */
+struct crossing {
+	struct crossing_key {
+		uint32_t wire;
+		uint16_t epoch;
+		uint16_t end;
+		struct node_id origin;
+		struct nonce nonce;
+		uint8_t zero[2];
+	} key;
+	unsigned n;
+	UT_hash_handle hh;
+};
+
 struct mesh {
 	struct rng rng;
+	struct crossing *crossings;
 	nsec now;
 	struct node_hash ca;
 	struct node *nodes;
@@ -74,6 +98,9 @@ struct mesh {
 	void *filter_ctx;
 	const char *fault;
 };
+
+/* Of one node at one time. */
+#define WAKES_MAX 100
 
 #define EPOCH_WALL_MS UINT64_C(1700000000000)
 
@@ -259,12 +286,14 @@ static void record(struct mesh *m, size_t i, const struct router_event *ev)
 static struct wire *wire_of(const struct mesh *m, size_t node, session_no s,
 			    unsigned *end)
 {
-	for (size_t i = 0; i < m->n_wires && s != 0; i++)
-		for (*end = 0; *end < 2; (*end)++)
-			if (m->wires[i].end[*end] == node &&
-			    m->wires[i].session[*end] == s)
-				return &m->wires[i];
-	return NULL;
+	const struct node *n = &m->nodes[node];
+	struct wire *w;
+
+	if (s == 0 || s > n->n_sessions)
+		return NULL;
+	w = &m->wires[n->sessions[s - 1].wire];
+	*end = n->sessions[s - 1].end;
+	return w->session[*end] == s ? w : NULL;
 }
 
 static nsec travel(struct mesh *m, const struct wire *w)
@@ -290,6 +319,11 @@ static void session_up(struct mesh *m, struct wire *w, unsigned end)
 
 	if (ours.cost_100us == 0)
 		ours.cost_100us = 1;
+	n->sessions = mem_realloc(n->sessions, n->n_sessions + 1,
+				  sizeof *n->sessions);
+	n->sessions[n->n_sessions] =
+		(struct session_at){ .wire = (size_t)(w - m->wires),
+				     .end = end };
 	w->session[end] = ++n->n_sessions;
 	router_session_up(n->router, w->session[end], &peer->self,
 			  peer->self.key.b, KEY_LEN, &ours, m->now);
@@ -411,6 +445,39 @@ void mesh_revive(struct mesh *m, size_t node)
 
 /* ---- traffic ----------------------------------------------------------- */
 
+/* At most PROBE_COPIES_MAX copies of a probe cross a link in one direction. */
+static void count_crossing(struct mesh *m, const struct wire *w, unsigned end,
+			   const struct msg_probe *p)
+{
+	struct crossing_key key = {
+		.wire = (uint32_t)(w - m->wires),
+		.epoch = (uint16_t)w->epoch,
+		.end = (uint16_t)end,
+		.origin = p->origin,
+		.nonce = p->nonce,
+	};
+	struct crossing *c;
+
+	HASH_FIND(hh, m->crossings, &key, sizeof key, c);
+	if (c == NULL) {
+		c = mem_new(c);
+		c->key = key;
+		HASH_ADD(hh, m->crossings, key, sizeof key, c);
+	}
+	if (++c->n > PROBE_COPIES_MAX)
+		m->fault = "a probe crosses a link too often";
+}
+
+void mesh_forget_probes(struct mesh *m)
+{
+	struct crossing *c, *next;
+
+	HASH_ITER (hh, m->crossings, c, next) {
+		HASH_DEL(m->crossings, c);
+		free(c);
+	}
+}
+
 static void send_message(struct mesh *m, size_t from,
 			 const struct router_send *out)
 {
@@ -428,6 +495,8 @@ static void send_message(struct mesh *m, size_t from,
 		free(msg);
 		return;
 	}
+	if (msg->type == MSG_PROBE)
+		count_crossing(m, w, end, &msg->probe);
 	bytes = mem_calloc(FRAME_HEADER_BYTES + FRAME_BYTES_MAX, 1);
 	at = m->now + travel(m, w);
 	if (is_unlucky(m, w))
@@ -560,6 +629,10 @@ static void happen(struct mesh *m, const struct happening *h)
 		if (n->router == NULL || n->wake_at != h->at)
 			return;
 		n->wake_at = TIME_NEVER;
+		n->n_wakes = n->last_wake == m->now ? n->n_wakes + 1 : 0;
+		n->last_wake = m->now;
+		if (n->n_wakes > WAKES_MAX)
+			m->fault = "a timer stands still";
 		router_handle_timeout(n->router, m->now);
 		break;
 	case HAPPENS_MESSAGE:
@@ -610,11 +683,13 @@ bool mesh_run_until(struct mesh *m, mesh_done *done, void *ctx, nsec until)
 
 void mesh_free(struct mesh *m)
 {
+	mesh_forget_probes(m);
 	for (size_t i = 0; i < m->n_nodes; i++) {
 		router_free(m->nodes[i].router);
 		free(m->nodes[i].events);
 		free(m->nodes[i].routes);
 		free(m->nodes[i].known);
+		free(m->nodes[i].sessions);
 	}
 	while (m->n_heap > 0)
 		free(pop(m).bytes);
@@ -765,6 +840,20 @@ const struct mesh_event *mesh_last(const struct mesh *m, size_t node,
 	for (size_t i = n->n_events; i-- > 0;)
 		if (n->events[i].at >= since &&
 		    n->events[i].event.type == type &&
+		    id_equal(&n->events[i].event.peer, &m->nodes[peer].self.id))
+			return &n->events[i];
+	return NULL;
+}
+
+const struct mesh_event *mesh_opened(const struct mesh *m, size_t node,
+				     size_t peer, nsec since)
+{
+	const struct node *n = &m->nodes[node];
+
+	for (size_t i = n->n_events; i-- > 0;)
+		if (n->events[i].at >= since &&
+		    n->events[i].event.type == ROUTER_CIRCUIT_UP &&
+		    n->events[i].event.is_origin &&
 		    id_equal(&n->events[i].event.peer, &m->nodes[peer].self.id))
 			return &n->events[i];
 	return NULL;

@@ -53,7 +53,6 @@ bool mesh_is_alive(const struct mesh *m, size_t node);
 void mesh_set_filter(struct mesh *m, mesh_filter *filter, void *ctx);
 
 nsec mesh_now(const struct mesh *m);
-/* Runs until this time; false if the number of events in one run is absurd. */
 void mesh_run(struct mesh *m, nsec until);
 /* Runs until `done` says so or until the time; whether it said so. */
 typedef bool mesh_done(void *ctx, struct mesh *m);
@@ -90,6 +89,10 @@ const struct mesh_event *mesh_last(const struct mesh *m, size_t node,
 				   enum router_event_type type, size_t peer,
 				   nsec since);
 
+/* The last circuit to `peer` that the node itself opened since then; NULL. */
+const struct mesh_event *mesh_opened(const struct mesh *m, size_t node,
+				     size_t peer, nsec since);
+
 /* Sends a packet into a circuit; false if it is not established. */
 bool mesh_send_packet(struct mesh *m, size_t node, circuit_no c, size_t len,
 		      uint64_t tag);
@@ -101,6 +104,9 @@ struct mesh_delivery {
 	unsigned n_hops;
 };
 const struct mesh_delivery *mesh_deliveries(const struct mesh *m, size_t *n);
+
+/* The count of copies per link starts anew: probes of before are long over. */
+void mesh_forget_probes(struct mesh *m);
 
 /* Over everything that was delivered: time, ends and bytes. */
 uint64_t mesh_trace(const struct mesh *m);
