@@ -287,33 +287,62 @@ static int make_core(struct node *n, char *why, size_t why_cap)
 	return 0;
 }
 
+static int listen_one(struct node *n, const union endpoint *at, char *why,
+		      size_t why_cap)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	int rv = udp_listen(sessions_udp(n->sessions), at);
+
+	endpoint_text(text, at);
+	if (rv == 0)
+		log_info("listening: udp=%s", text);
+	else if (rv == -EAFNOSUPPORT)
+		log_warn("this system has no such address family: udp=%s",
+			 text);
+	else
+		snprintf(why, why_cap, "cannot listen on udp %s: %s", text,
+			 strerror(-rv));
+	return rv;
+}
+
+/* `[::]` takes IPv4 too: by a socket of its own, 0.0.0.0, unless the list has
+ * that one anyway. */
+static bool ipv4_twin(union endpoint *out, const union endpoint *at,
+		      const struct config_endpoints *list)
+{
+	if (at->sa.sa_family != AF_INET6 ||
+	    !IN6_IS_ADDR_UNSPECIFIED(&at->in6.sin6_addr))
+		return false;
+	*out = (union endpoint){ .in = { .sin_family = AF_INET,
+					 .sin_port = at->in6.sin6_port } };
+	for (size_t i = 0; i < list->n; i++) {
+		if (endpoint_equal(&list->at[i], out))
+			return false;
+	}
+	return true;
+}
+
 static int listen_all(struct node *n, char *why, size_t why_cap)
 {
 	const struct config_endpoints *list = &n->config.node.listen;
 	size_t n_open = 0;
-	int rv = -EINVAL;
+	int rv;
 
 	for (size_t i = 0; i < list->n; i++) {
-		char text[ENDPOINT_TEXT_MAX];
+		union endpoint at[2] = { list->at[i] };
+		size_t n_at = ipv4_twin(&at[1], &at[0], list) ? 2 : 1;
 
-		rv = udp_listen(sessions_udp(n->sessions), &list->at[i]);
-		endpoint_text(text, &list->at[i]);
-		if (rv == 0) {
-			n_open++;
-			log_info("listening: udp=%s", text);
-			continue;
+		for (size_t j = 0; j < n_at; j++) {
+			rv = listen_one(n, &at[j], why, why_cap);
+			if (rv != 0 && rv != -EAFNOSUPPORT)
+				return rv;
+			n_open += rv == 0;
 		}
-		if (rv != -EAFNOSUPPORT) {
-			snprintf(why, why_cap, "cannot listen on udp %s: %s",
-				 text, strerror(-rv));
-			return rv;
-		}
-		log_warn("this system has no such address family: udp=%s",
-			 text);
 	}
-	if (n_open == 0)
-		snprintf(why, why_cap, "no address in [node] listen is usable");
-	return n_open > 0 ? 0 : rv;
+	if (n_open > 0)
+		return 0;
+	snprintf(why, why_cap, "no address in [node] listen is usable");
+	return -EAFNOSUPPORT;
 }
 
 static bool peer_has_name(void *ctx, const struct node_id *peer,
