@@ -25,6 +25,7 @@ void router_free(struct router *r)
 {
 	if (r == NULL)
 		return;
+	timers_deinit(&r->timers);
 	circuits_deinit(r);
 	open_ids_deinit(r);
 	seeks_deinit(r);
@@ -35,7 +36,6 @@ void router_free(struct router *r)
 	neighbours_deinit(r);
 	label_table_free(r->labels);
 	outbox_deinit(&r->out);
-	timers_deinit(&r->timers);
 	free(r);
 }
 

@@ -7,6 +7,8 @@
 
 void timers_deinit(struct timers *ts)
 {
+	for (size_t i = 0; i < ts->n; i++)
+		ts->heap[i]->slot = 0;
 	free(ts->heap);
 	*ts = (struct timers){ 0 };
 }

@@ -40,6 +40,7 @@ struct timers {
 #define TIMER_OWNER(t, type, member)                                           \
 	((type *)(void *)((char *)(t)-offsetof(type, member)))
 
+/* Cancels them all. */
 void timers_deinit(struct timers *ts);
 
 /* Sets or moves; TIME_NEVER cancels. */
