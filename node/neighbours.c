@@ -97,17 +97,6 @@ void neighbours_reload(struct neighbours *nb, const struct config *config)
 	set_statics(nb, config);
 }
 
-void neighbours_free(struct neighbours *nb)
-{
-	if (nb == NULL)
-		return;
-	neighbours_flush(nb);
-	loop_timer_set(nb->loop, &nb->timer, TIME_NEVER);
-	dialer_free(nb->dialer);
-	peers_free(nb->peers);
-	free(nb);
-}
-
 /* ---- the database ---- */
 
 bool neighbours_load(struct neighbours *nb, struct router *r,
@@ -179,6 +168,17 @@ static bool pump_events(struct neighbours *nb)
 		}
 	}
 	return did_anything;
+}
+
+void neighbours_free(struct neighbours *nb)
+{
+	if (nb == NULL)
+		return;
+	pump_events(nb); /* to the store; nobody is dialled any more */
+	loop_timer_set(nb->loop, &nb->timer, TIME_NEVER);
+	dialer_free(nb->dialer);
+	peers_free(nb->peers);
+	free(nb);
 }
 
 /* ---- dialling ---- */

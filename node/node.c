@@ -564,6 +564,15 @@ static void close_signals(struct node *n)
 	}
 }
 
+/* What the router has left to say; its events have nobody to go to. */
+static void send_last(struct node *n)
+{
+	struct router_send out;
+
+	while (router_next_send(n->router, &out))
+		sessions_send(n->sessions, out.session, out.msg);
+}
+
 void node_free(struct node *n)
 {
 	if (n == NULL)
@@ -575,11 +584,10 @@ void node_free(struct node *n)
 	channels_free(n->channels);
 	dests_free(n->dests);
 	if (n->router != NULL && n->sessions != NULL)
-		pump_router(n);
-	neighbours_free(n->neighbours);
-	n->neighbours = NULL;
+		send_last(n);
+	/* The sessions tell the router and the neighbours of their end. */
 	sessions_free(n->sessions);
-	n->sessions = NULL;
+	neighbours_free(n->neighbours);
 	router_free(n->router);
 	quic_tls_free(n->tls);
 	store_close(n->store);
