@@ -1,0 +1,42 @@
+/* What the parts of the SOCKS server share: socks.c (connections),
+ * socks_target.c (whom an address means), socks_udp.c (associations). */
+#pragma once
+
+#include "node/dgram.h"
+#include "node/socks.h"
+#include "proto/base/bucket.h"
+#include "proto/name.h"
+#include "proto/socks5.h"
+
+struct socks_env {
+	struct loop *loop;
+	struct dests *dests;
+	struct overlay_net net;
+	socks_lookup *lookup;
+	void *ctx;
+	struct bucket log_limit;
+	struct socks_counts counts;
+};
+
+/* A label, a dot, and the id with its suffix. */
+#define SOCKS_HOST_MAX (NAME_BYTES_MAX + 1 + NAME_ID_TEXT_MAX)
+
+struct socks_target {
+	struct node_id id;
+	char host[SOCKS_HOST_MAX]; /* what the far end is asked for */
+	uint16_t port;
+};
+
+/* SOCKS_REPLY_OK, or why not. */
+enum socks_reply socks_target_of(struct socks_target *out,
+				 struct socks_env *env,
+				 const struct socks_address *a);
+
+/* ---- UDP ASSOCIATE ---- */
+
+struct socks_udp;
+
+/* Bound beside the control connection, for the client at its other end. */
+struct socks_udp *socks_udp_new(struct socks_env *env, const struct tcp *tcp);
+bool socks_udp_local(const struct socks_udp *u, struct socks_address *out);
+void socks_udp_free(struct socks_udp *u);
