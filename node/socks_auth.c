@@ -106,7 +106,7 @@ int socks_auth_load(struct socks_auth **out, const char *path, char *why,
 	struct socks_auth *a;
 	const char *wrong;
 	unsigned line_no;
-	FILE *f;
+	FILE *f = NULL;
 	int rv = open_private(&f, path, why, cap);
 
 	if (rv < 0)
