@@ -1,0 +1,31 @@
+"""Four nodes in a row, A - B - C - D, with a web server at D."""
+
+PAGE = "a page of d, " * 1000
+
+# What D lets the overlay reach.  `to` is absent where the program listens on
+# D's own overlay address.
+SERVICES = {
+    "service web": {"port": 8080, "allow": "*"},
+    "service loop": {"port": 80, "to": "127.0.0.1:8080", "allow": "*"},
+    "service echo": {"port": 7, "proto": "both", "allow": "*"},
+    "service ssh": {"port": 2222, "allow": "*"},
+    "service iperf": {"port": 5201, "proto": "both", "allow": "*"},
+    "service silent": {"port": 99, "to": "127.0.0.1:99", "allow": "*"},
+    "service friends": {"port": 90, "to": "127.0.0.1:8080", "allow": "b"},
+    "service nobody": {"port": 91, "to": "127.0.0.1:8080"},
+}
+
+
+def build(lab):
+    a, b, c = lab.nodes("a", "b", "c")
+    d = lab.node("d", SERVICES)
+    for left, right in ((a, b), (b, c), (c, d)):
+        lab.wire(left, right, static=True)
+    lab.start()
+    a.ping(d)
+    root = lab.dir / "www"
+    root.mkdir()
+    (root / "index.html").write_text(PAGE)
+    d.web(root, d.address)
+    d.web(root)
+    return lab

@@ -1,0 +1,129 @@
+"""What programs see through the TUN over three hops."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+
+import pytest
+
+import line
+from netlab import LabError, PATIENCE, wait_for
+from servers import Echo
+
+
+@pytest.fixture(scope="module")
+def lab(make_lab):
+    return line.build(make_lab("line"))
+
+
+@pytest.fixture(scope="module")
+def a(lab):
+    return lab.hosts["a"]
+
+
+@pytest.fixture(scope="module")
+def d(lab):
+    return lab.hosts["d"]
+
+
+def test_every_pair_pings(lab):
+    nodes = lab.daemons()
+    for one in nodes:
+        for other in nodes:
+            one.ping(other)
+
+
+def test_ping_of_every_size_up_to_the_mtu(a, d):
+    mtu = json.loads(a.run("ip", "-j", "link", "show", "qanat0").stdout)[0]["mtu"]
+    assert mtu >= 1280
+    for size in (0, 1, 1100, 1280 - 48, mtu - 48 - 1, mtu - 48):
+        wait_for(f"an answer of {size} bytes", lambda: a.run(
+            "ping", "-6", "-n", "-c", 1, "-W", 1, "-M", "do", "-s", size, d.address, check=False).returncode == 0)
+
+
+def test_curl(a, d):
+    assert a.curl(f"http://[{d.address}]:8080/", socks=False).stdout == line.PAGE
+
+
+def test_curl_to_a_published_service(a, d):
+    """Which listens on another address than D's own."""
+    assert a.curl(f"http://[{d.address}]/", socks=False).stdout == line.PAGE
+
+
+def test_iperf3(a, d):
+    d.popen("iperf3", "-s", "-1", "-B", d.address, stdout=subprocess.DEVNULL)
+    wait_for("iperf3", lambda: d.run("ss", "-Hltn", "sport = :5201").stdout)
+    out = a.run("iperf3", "-6", "-c", d.address, "-t", 2, "-f", "m").stdout
+    rate = float(re.search(r"([\d.]+) Mbits/sec.*receiver", out).group(1))
+    assert rate > 1
+
+
+@pytest.fixture
+def sshd(lab, d):
+    """A folder with the keys and the log of an sshd on D's address."""
+    folder = lab.dir / "sshd"
+    folder.mkdir(mode=0o700)
+    for key in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
+    os.makedirs("/run/sshd", exist_ok=True)  # its cage; Debian's unit makes it
+    (folder / "config").write_text(
+        f"ListenAddress [{d.address}]:2222\n"
+        f"HostKey {folder}/host\n"
+        f"AuthorizedKeysFile {folder}/user.pub\n"
+        "PidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin yes\n")
+    with open(folder / "log", "w") as log:
+        child = d.popen("/usr/sbin/sshd", "-D", "-e", "-f", folder / "config", stderr=log)
+    wait_for("sshd", lambda: d.listens(2222, d.address))
+    yield folder
+    child.terminate()
+    child.wait()
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/sbin/sshd"), reason="no sshd")
+def test_ssh(a, d, sshd):
+    ssh = ["ssh", "-F", "none", "-i", sshd / "user", "-p", 2222, "-o", "StrictHostKeyChecking=no",
+           "-o", f"UserKnownHostsFile={sshd}/known", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={15 * PATIENCE}",
+           f"root@{d.address}"]
+    data = os.urandom(300_000).hex()
+    try:
+        assert a.run(*ssh, "echo $SSH_CONNECTION").stdout.split()[::2] == [a.address, d.address]
+        assert a.run(*ssh, "cat", input=data).stdout == data
+    except LabError as e:
+        raise LabError(f"{e}\nsshd: {(sshd / 'log').read_text()}") from None
+
+
+def test_udp_echo(a, d):
+    echo = Echo(d, d.address, 7)
+    with contextlib.closing(echo), a.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp:
+        udp.connect((d.address, 7))
+        udp.settimeout(1)
+
+        def echoed():
+            with contextlib.suppress(TimeoutError):
+                udp.send(b"through the tun")
+                return udp.recv(100) == b"through the tun"
+        wait_for("the echo", echoed)
+
+
+def test_an_upload_arrives_whole(a, d):
+    data = os.urandom(20_000_000)
+    got = hashlib.sha256()
+    with d.socket(socket.AF_INET6) as listener, a.socket(socket.AF_INET6) as s:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((d.address, 5201))
+        listener.listen(1)
+        s.connect((d.address, 5201))
+        peer, _ = listener.accept()
+        pusher = threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR)))
+        pusher.start()
+        with peer:
+            peer.settimeout(60 * PATIENCE)
+            while more := peer.recv(1 << 20):
+                got.update(more)
+        pusher.join()
+    assert got.digest() == hashlib.sha256(data).digest()
