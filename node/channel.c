@@ -58,7 +58,6 @@ void channels_circuit_up(struct channels *set, circuit_no circuit,
 	l->circuit = circuit;
 	l->peer = *peer;
 	l->is_origin = is_origin;
-	l->joiner = joiner_new();
 	l->next = set->lanes;
 	set->lanes = l;
 	if (!is_origin)
@@ -106,8 +105,6 @@ void channels_circuit_down(struct channels *set, circuit_no circuit)
 		if (c->lane == l && !c->is_ending)
 			strand(c, circuit);
 	}
-	set->counters.n_parts_lost += joiner_n_lost(l->joiner);
-	joiner_free(l->joiner);
 	free(l);
 }
 
@@ -579,7 +576,7 @@ void channels_receive(struct channels *set, circuit_no circuit,
 		deliver(set, l, p->payload, p->len);
 		return;
 	}
-	whole = joiner_handle(l->joiner, p, loop_now(set->loop), &len);
+	whole = joiner_handle(set->joiner, p, loop_now(set->loop), &len);
 	if (whole != NULL)
 		deliver(set, l, whole, len);
 }
@@ -600,6 +597,7 @@ struct channels *channels_new(struct loop *l, struct quic_tls *tls,
 	set->events = ev;
 	set->ctx = ctx;
 	set->table = quic_table_new(tls, reset_key);
+	set->joiner = joiner_new();
 	return set;
 }
 
@@ -612,6 +610,7 @@ void channels_free(struct channels *set)
 	loop_run_deferred(set->loop);
 	while (set->lanes != NULL)
 		channels_circuit_down(set, set->lanes->circuit);
+	joiner_free(set->joiner);
 	quic_table_free(set->table);
 	free(set);
 }
@@ -659,8 +658,9 @@ nsec channel_last_used(const struct channel *c)
 	return c->last_used;
 }
 
-const struct channel_counters *channels_counters(const struct channels *set)
+const struct channel_counters *channels_counters(struct channels *set)
 {
+	set->counters.n_parts_lost = joiner_n_lost(set->joiner);
 	return &set->counters;
 }
 

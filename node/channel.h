@@ -101,6 +101,6 @@ struct channel_counters {
 		n_datagram_bad, n_datagram_unknown, n_datagram_full,
 		n_capsule_bad, n_h3_errors, n_request_bad, n_fields_over;
 };
-const struct channel_counters *channels_counters(const struct channels *set);
+const struct channel_counters *channels_counters(struct channels *set);
 bool channels_next(const struct channels *set, size_t *index,
 		   struct channel **out);

@@ -10,7 +10,6 @@ struct lane { /* a circuit that ends here */
 	circuit_no circuit;
 	struct node_id peer;
 	bool is_origin;
-	struct joiner *joiner;
 	struct lane *next;
 };
 
@@ -95,6 +94,7 @@ struct channels {
 	const struct channel_events *events;
 	void *ctx;
 	struct lane *lanes;
+	struct joiner *joiner; /* tells circuits apart by their labels */
 	struct channel *all;
 	struct channel *dirty;
 	struct channel_counters counters;
