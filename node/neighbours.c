@@ -9,7 +9,9 @@
 #include "discovery/peers.h"
 #include "discovery/peers_record.h"
 #include "node/config.h"
+#include "node/lan_beacons.h"
 #include "node/loop.h"
+#include "node/resolve.h"
 #include "node/store.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
@@ -21,6 +23,14 @@ struct known {
 	peer_no peer;
 };
 
+/* A name that is being looked up for a dial. */
+struct asked {
+	struct asked *next;
+	struct neighbours *neighbours;
+	struct resolve_ask *ask;
+	uint32_t no;
+};
+
 struct neighbours {
 	struct loop *loop;
 	struct sessions *sessions;
@@ -28,6 +38,9 @@ struct neighbours {
 	const struct credentials *credentials;
 	struct peers *peers;
 	struct dialer *dialer;
+	struct resolve *resolve;
+	struct asked *asked;
+	struct lan_beacons *lan;
 	struct timer timer;
 	bool is_due; /* the dialler is to be asked */
 	struct known known[SESSIONS_MAX];
@@ -70,6 +83,29 @@ static void set_statics(struct neighbours *nb, const struct config *config)
 	nb->is_due = true;
 }
 
+static void hint_came(void *ctx, const struct beacon_hint *hint,
+		      uint32_t ifindex)
+{
+	struct neighbours *nb = ctx;
+
+	peers_handle_hint(nb->peers, &hint->id, &hint->at, ifindex,
+			  hint->is_fresh, loop_now(nb->loop));
+	nb->is_due = true;
+}
+
+static void network_changed(void *ctx)
+{
+	struct neighbours *nb = ctx;
+
+	peers_handle_network_changed(nb->peers, loop_now(nb->loop));
+	nb->is_due = true;
+}
+
+static const struct lan_beacon_events lan_events = {
+	.hint = hint_came,
+	.changed = network_changed,
+};
+
 struct neighbours *neighbours_new(struct loop *l, struct sessions *sessions,
 				  const struct credentials *c,
 				  const struct config *config,
@@ -88,13 +124,17 @@ struct neighbours *neighbours_new(struct loop *l, struct sessions *sessions,
 	nb->timer.fire = ask_again;
 	nb->peers = peers_new(&c->self.id, &rng, loop_wall_ms(l), loop_now(l));
 	nb->dialer = dialer_new(nb->peers, loop_now(l));
+	nb->resolve = resolve_new(l);
 	set_statics(nb, config);
+	if (config->discovery.lan)
+		nb->lan = lan_beacons_new(l, config, c, &lan_events, nb);
 	return nb;
 }
 
 void neighbours_reload(struct neighbours *nb, const struct config *config)
 {
 	set_statics(nb, config);
+	lan_beacons_reload(nb->lan, config);
 }
 
 /* ---- the database ---- */
@@ -170,18 +210,55 @@ static bool pump_events(struct neighbours *nb)
 	return did_anything;
 }
 
-void neighbours_free(struct neighbours *nb)
+size_t neighbours_free(struct neighbours *nb)
 {
+	size_t n_looking_up;
+
 	if (nb == NULL)
-		return;
+		return 0;
 	pump_events(nb); /* to the store; nobody is dialled any more */
 	loop_timer_set(nb->loop, &nb->timer, TIME_NEVER);
+	lan_beacons_free(nb->lan);
+	while (nb->asked != NULL) {
+		struct asked *a = nb->asked;
+
+		nb->asked = a->next;
+		resolve_cancel(a->ask);
+		free(a);
+	}
+	n_looking_up = resolve_free(nb->resolve);
 	dialer_free(nb->dialer);
 	peers_free(nb->peers);
 	free(nb);
+	return n_looking_up;
 }
 
 /* ---- dialling ---- */
+
+static void resolved(void *ctx, const union endpoint *list, size_t n)
+{
+	struct asked *a = ctx;
+	struct neighbours *nb = a->neighbours;
+	struct asked **p = &nb->asked;
+
+	while (*p != a)
+		p = &(*p)->next;
+	*p = a->next;
+	dialer_handle_resolved(nb->dialer, a->no, list, n, loop_now(nb->loop));
+	nb->is_due = true;
+	free(a);
+}
+
+static void look_up(struct neighbours *nb, const struct dial *d)
+{
+	struct asked *a = mem_new(a);
+
+	a->neighbours = nb;
+	a->no = d->no;
+	a->next = nb->asked;
+	nb->asked = a;
+	a->ask = resolve_ask(nb->resolve, d->host, d->port, resolved, a);
+}
 
 static void dial(struct neighbours *nb, const struct dial *d)
 {
@@ -214,7 +291,7 @@ static bool pump_dialer(struct neighbours *nb)
 			dial(nb, &d);
 			break;
 		case DIAL_RESOLVE:
-			dialer_handle_resolved(nb->dialer, d.no, NULL, 0, now);
+			look_up(nb, &d);
 			break;
 		case DIAL_CANCEL:
 			sessions_cancel(nb->sessions, d.no);

@@ -20,7 +20,8 @@ struct neighbours *neighbours_new(struct loop *l, struct sessions *sessions,
 				  const struct credentials *c,
 				  const struct config *config,
 				  struct store *store);
-void neighbours_free(struct neighbours *nb);
+/* Returns how many name look-ups still run on threads (resolve.h). */
+size_t neighbours_free(struct neighbours *nb);
 void neighbours_reload(struct neighbours *nb, const struct config *config);
 
 /* A record of the database; its identity goes to the router too.  False: it is

@@ -358,6 +358,18 @@ static bool peer_has_name(void *ctx, const struct node_id *peer,
 	return false;
 }
 
+static bool lookup_name(void *ctx, const char *shortname, struct node_id *out)
+{
+	struct node *n = ctx;
+	const struct identity *who =
+		router_identity_by_name(n->router, shortname);
+
+	if (who == NULL)
+		return false;
+	*out = who->id;
+	return true;
+}
+
 static void request_came(void *ctx, struct stream *s)
 {
 	struct node *n = ctx;
@@ -397,6 +409,15 @@ static void open_edges(struct node *n)
 		services_new(n->loop, &n->config, &self, peer_has_name, n);
 	dests_set_requests(n->dests, request_came, n);
 	open_tun(n);
+}
+
+static int open_socks(struct node *n, char *why, size_t why_cap)
+{
+	if (!n->config.socks.enabled)
+		return 0;
+	n->socks = socks_new(n->loop, n->dests, &n->credentials.net,
+			     lookup_name, n);
+	return socks_start(n->socks, &n->config, why, why_cap);
 }
 
 /* ---- signals ---- */
@@ -500,7 +521,7 @@ static int build(struct node *n, char *why, size_t why_cap)
 				       &n->config, n->store);
 	keep_load(n->store, n->router, n->neighbours, loop_now(n->loop));
 	open_edges(n);
-	return 0;
+	return open_socks(n, why, why_cap);
 }
 
 int node_new(struct node **out, const struct config *config,
@@ -547,10 +568,17 @@ int node_reload(struct node *n, char *why, size_t why_cap)
 	if (fresh->node.name[0] == '\0')
 		text_copy(fresh->node.name, sizeof fresh->node.name,
 			  n->config.node.name);
-	config_needs_restart(why, why_cap, &n->config, fresh);
-	log_set_level(fresh->node.log);
+	rv = n->socks != NULL && fresh->socks.enabled
+		     ? socks_reload(n->socks, fresh, why, why_cap)
+		     : 0;
+	if (rv < 0) {
+		free(fresh);
+		return rv;
+	}
 	services_reload(n->services, fresh);
 	neighbours_reload(n->neighbours, fresh);
+	log_set_level(fresh->node.log);
+	config_needs_restart(why, why_cap, &n->config, fresh);
 	n->config = *fresh;
 	free(fresh);
 	return 0;
@@ -575,10 +603,13 @@ static void send_last(struct node *n)
 
 void node_free(struct node *n)
 {
+	size_t n_looking_up = 0;
+
 	if (n == NULL)
 		return;
 	if (n->loop != NULL)
 		loop_turn(n->loop);
+	socks_free(n->socks);
 	tun_free(n->tun);
 	services_free(n->services);
 	channels_free(n->channels);
@@ -587,13 +618,16 @@ void node_free(struct node *n)
 		send_last(n);
 	/* The sessions tell the router and the neighbours of their end. */
 	sessions_free(n->sessions);
-	neighbours_free(n->neighbours);
+	n_looking_up = neighbours_free(n->neighbours);
 	router_free(n->router);
 	quic_tls_free(n->tls);
 	store_close(n->store);
 	if (n->loop != NULL) {
 		close_signals(n);
-		loop_free(n->loop);
+		/* A thread that still asks for a name writes into the loop:
+		 * the end of the process takes both. */
+		if (n_looking_up == 0)
+			loop_free(n->loop);
 	}
 	if (n->has_credentials)
 		credentials_deinit(&n->credentials);

@@ -12,6 +12,7 @@
 #include "node/quic_tls.h"
 #include "node/service.h"
 #include "node/session.h"
+#include "node/socks.h"
 #include "node/store.h"
 #include "node/tun.h"
 #include "proto/base/text.h"
@@ -33,6 +34,7 @@ struct node {
 	struct neighbours *neighbours;
 	struct services *services;
 	struct tun *tun;     /* NULL: SOCKS only */
+	struct socks *socks; /* NULL: off */
 	struct timer router_timer, minute;
 	uv_signal_t signals[3];
 	nsec started;

@@ -448,7 +448,7 @@ static nsec check_health(struct session *s)
 		session_end(s, "the peer does not answer", PEER_ERROR_TIMEOUT);
 		return TIME_NEVER;
 	}
-	if (s->state == SESSION_CONFIRMED &&
+	if (s->state == SESSION_CONFIRMED && s->is_hello_received &&
 	    quic_udp_payload(s->quic) >= s->udp_payload_max)
 		session_up(s);
 	else if (s->state == SESSION_UP)
