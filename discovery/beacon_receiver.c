@@ -124,7 +124,9 @@ static void take(struct beacon_receiver *r, const struct nonce *nonce, nsec now)
 	const uint8_t *hash_key = r->hash_key;
 	struct taken *t = mem_new(t);
 
-	/* The bucket makes more than BEACON_REPLAY_MAX impossible. */
+	/* The bucket lets no more through than this while one is kept. */
+	if (HASH_COUNT(r->taken) == BEACON_REPLAY_MAX)
+		forget_taken(r, r->taken);
 	t->nonce = *nonce;
 	t->forget_at = now + BEACON_REPLAY_NS;
 	HASH_ADD(hh, r->taken, nonce, sizeof t->nonce, t);

@@ -53,6 +53,7 @@ enum endpoint_source {
 	ENDPOINT_SEEN, /* a session came from there */
 	ENDPOINT_SOURCES,
 };
+const char *endpoint_source_word(enum endpoint_source source);
 
 struct peer_endpoint {
 	union endpoint at;
@@ -72,6 +73,7 @@ enum sighting_what {
 	SIGHTING_DOWN,  /* a session ended */
 	SIGHTING_FAILED,
 };
+const char *sighting_word(enum sighting_what what);
 
 struct sighting {
 	uint64_t when_ms;

@@ -1,5 +1,6 @@
 #include "discovery/beacon.h"
 
+#include "proto/base/text.h"
 #include "tests/unit/discovery/peer_help.h"
 
 struct world {
@@ -116,6 +117,36 @@ static void what_is_written_is_what_is_read(void **state)
 	assert_memory_equal(&got.nonce, &b.nonce, NONCE_LEN);
 	assert_int_equal(got.issued_ms, b.issued_ms);
 	assert_int_equal(got.port, b.port);
+}
+
+/* protocol.md 8.1: Ed25519 is deterministic, so the bytes are known. */
+static void the_check_vector_is_met(void **state)
+{
+	static const char seed_text[] = "9d61b19deffd5a60ba844af492ec2cc4"
+					"4449c5697b326919703bac031cae7f60";
+	static const char want[] =
+		"716e6c6201014593bfc406e3fd8fda29bb60ab59d75a9801"
+		"82b10ab7d54bfed3c964073a0ee172f3daa62325af021a68"
+		"f707511a1151000001a3185c500000010203040506070809"
+		"0a0b0c0d0e0f4d75f0741c51a23babaccaf829283f4fdc95"
+		"5b219e5e7540f2b1f2c39f3b2ac6920c97a6e6ae56c3f5ec"
+		"2bc05b228f91fc9cd169a80b53cb0b0faac0697f180c";
+	struct beacon b = { .is_fresh = true,
+			    .port = 4433,
+			    .issued_ms = WALL_MS };
+	struct node_hash ca = { { 0x45, 0x93, 0xbf, 0xc4, 0xca } };
+	uint8_t seed[32], data[BEACON_BYTES];
+	char got[2 * BEACON_BYTES + 1];
+	struct sign_key key;
+
+	(void)state;
+	assert_true(text_hex_parse(seed, sizeof seed, seed_text, 64));
+	sign_key_from_seed(&key, seed);
+	for (uint8_t i = 0; i < NONCE_LEN; i++)
+		b.nonce.b[i] = i;
+	beacon_write(data, &b, &key, &ca);
+	text_hex(got, data, sizeof data);
+	assert_string_equal(got, want);
 }
 
 /* A datagram with one byte set to something else. */
@@ -294,6 +325,41 @@ static void a_source_has_a_burst_and_then_a_rate(void **state)
 	}
 }
 
+/* From that many others, each once. */
+static void hear_others(struct world *w, uint8_t data[BEACON_BYTES], uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		w->from = make_at4(1000 + i);
+		rng_fill(&w->rng, data + 62, NONCE_LEN);
+		receive(w, data, BEACON_BYTES);
+	}
+}
+
+static enum beacon_verdict hear_again(struct world *w,
+				      uint8_t data[BEACON_BYTES])
+{
+	w->from = make_at4(1);
+	rng_fill(&w->rng, data + 62, NONCE_LEN);
+	return receive(w, data, BEACON_BYTES);
+}
+
+static void the_source_longest_unheard_of_is_forgotten_first(void **state)
+{
+	struct world *w = *state;
+	struct beacon b = make_beacon(w);
+	uint8_t data[BEACON_BYTES];
+
+	beacon_write(data, &b, &w->key, &w->ca);
+	for (int i = 0; i < BEACON_SOURCE_BURST; i++)
+		assert_int_equal(hear_again(w, data), BEACON_SIGNATURE);
+	assert_int_equal(hear_again(w, data), BEACON_SOURCE_LIMIT);
+	hear_others(w, data, BEACON_SOURCES_MAX - 1);
+	assert_int_equal(hear_again(w, data), BEACON_SOURCE_LIMIT);
+	hear_others(w, data, BEACON_SOURCES_MAX);
+	/* It has a new burst; that of all is spent. */
+	assert_int_equal(hear_again(w, data), BEACON_LIMIT);
+}
+
 /* Spoofed sources without end: the work is bounded, and so are the tables. */
 static void a_flood_from_everywhere_is_bounded(void **state)
 {
@@ -400,6 +466,7 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(what_is_written_is_what_is_read,
 						set_up, tear_down),
+		cmocka_unit_test(the_check_vector_is_met),
 		cmocka_unit_test_setup_teardown(each_field_is_checked, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_beacon_has_one_length, set_up,
@@ -422,6 +489,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_source_has_a_burst_and_then_a_rate, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(
+			the_source_longest_unheard_of_is_forgotten_first,
+			set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_flood_from_everywhere_is_bounded, set_up, tear_down),
 		cmocka_unit_test(

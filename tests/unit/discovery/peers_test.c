@@ -761,6 +761,8 @@ static void every_error_has_a_text(void **state)
 		cert_verdict_text(CERT_EXPIRED));
 	for (unsigned e = 0; e < 256; e++)
 		assert_non_null(peer_error_text((peer_error)e));
+	assert_string_equal(sighting_word(SIGHTING_FAILED), "failed");
+	assert_string_equal(endpoint_source_word(ENDPOINT_SEEN), "seen");
 }
 
 static void the_wall_clock_goes_with_the_time(void **state)

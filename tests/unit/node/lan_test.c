@@ -379,9 +379,32 @@ static void a_datagram_too_long_is_cut_and_seen_to_be(void **state)
 	assert_int_equal(w->b.len, BEACON_BYTES_MAX + 1);
 }
 
+/* Needs no privilege and sends nothing. */
+static void without_a_wire_it_opens_and_is_silent(void **state)
+{
+	struct config_list none = { .n = 1, .item = { "no-such-wire" } };
+	struct world *w = *state;
+
+	w->a.ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	w->a.loop = loop_new();
+	loop_turn(w->a.loop);
+	assert_int_equal(
+		lan_open(&w->a.lan, w->a.loop, &none, "", &events, &w->a), 0);
+	assert_int_equal(lan_n_places(w->a.lan), 0);
+	assert_int_equal(lan_counters(w->a.lan)->n_scans, 1);
+	uv_run(loop_uv(w->a.loop), UV_RUN_NOWAIT);
+	assert_int_equal(w->a.n_changed, 0);
+	lan_close(w->a.lan);
+	loop_free(w->a.loop);
+	w->a.loop = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			without_a_wire_it_opens_and_is_silent, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(
 			everybody_on_the_wire_hears_us_in_both_families, set_up,
 			tear_down),
