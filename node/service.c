@@ -11,17 +11,6 @@
 #include "proto/limits.h"
 #include "proto/name.h"
 
-#include <sodium.h>
-/* For functions that have the table at hand as `s`. */
-#define HASH_FUNCTION(key, len, out)                                           \
-	do {                                                                   \
-		uint64_t h_;                                                   \
-		crypto_shorthash((unsigned char *)&h_,                         \
-				 (const unsigned char *)(key), (len),          \
-				 s->hash_key);                                 \
-		(out) = (unsigned)h_;                                          \
-	} while (0)
-#include <uthash.h>
 #include <utlist.h>
 
 /* ---- streams of each peer ---- */
@@ -34,6 +23,7 @@ struct service_peer {
 
 bool service_peer_add(struct services *s, const struct node_id *peer)
 {
+	const uint8_t *hash_key = s->hash_key;
 	struct service_peer *p;
 
 	HASH_FIND(hh, s->peers, peer, sizeof *peer, p);
@@ -52,6 +42,7 @@ bool service_peer_add(struct services *s, const struct node_id *peer)
 
 void service_peer_remove(struct services *s, const struct node_id *peer)
 {
+	const uint8_t *hash_key = s->hash_key;
 	struct service_peer *p;
 
 	HASH_FIND(hh, s->peers, peer, sizeof *peer, p);

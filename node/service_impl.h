@@ -3,6 +3,7 @@
  * forwarding from our overlay address). */
 #pragma once
 
+#include "discovery/keyed_hash.h"
 #include "node/bridge.h"
 #include "node/dgram.h"
 #include "node/service.h"
@@ -23,7 +24,7 @@ struct services {
 	bool is_tun_up;
 	struct serving *serving;
 	struct service_peer *peers; /* those with streams, by id */
-	uint8_t hash_key[16];
+	uint8_t hash_key[HASH_KEY_BYTES];
 	struct service_forward *forwards; /* listeners */
 	struct forwarding *forwarding;    /* their connections */
 	struct service_counts counts;
