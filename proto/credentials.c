@@ -196,6 +196,10 @@ static int check_dir(const struct place *p)
 {
 	struct stat st;
 
+	if (strlen(p->dir) + sizeof "/cert.crt" > PATH_MAX) {
+		snprintf(p->why, p->why_cap, "path too long");
+		return -ENAMETOOLONG;
+	}
 	if (stat(p->dir, &st) < 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) == 0)
 		return 0;
 	snprintf(p->why, p->why_cap,

@@ -160,7 +160,7 @@ static int load_node_key(struct node_key *out, const struct sign *s)
 	if (rv == -EINVAL)
 		return say_error(EXIT_NO, "%s: not %s", s->source,
 				 wants[s->source_kind]);
-	return rv < 0 ? say_file_error(s->source, rv) : EXIT_DONE;
+	return rv < 0 ? say_secret_error(s->source, rv) : EXIT_DONE;
 }
 
 static int load_issuer(struct issuer *out, const struct sign *s)
@@ -175,7 +175,7 @@ static int load_issuer(struct issuer *out, const struct sign *s)
 	if (rv == -EKEYREJECTED)
 		return say_error(EXIT_NO, "%s: not the key of %s", s->ca_key,
 				 s->ca_crt);
-	return rv < 0 ? say_file_error(culprit, rv) : EXIT_DONE;
+	return rv < 0 ? say_secret_error(culprit, rv) : EXIT_DONE;
 }
 
 static int load_trust(struct trust **out, const struct issuer *ca,

@@ -26,18 +26,23 @@ int say_file_error(const char *path, int rv)
 				 "%s: exists. Add --force to replace it", path);
 	case -ENOENT:
 		return say_error(EXIT_NO, "%s: no such file", path);
-	case -EPERM:
+	default:
+		return say_error(EXIT_NO, "%s: %s", path, strerror(-rv));
+	}
+}
+
+int say_secret_error(const char *path, int rv)
+{
+	if (rv == -EPERM)
 		return say_error(EXIT_NO,
 				 "%s: readable by group or others. "
 				 "Run: chmod 600 %s",
 				 path, path);
-	case -ELOOP:
+	if (rv == -ELOOP)
 		return say_error(EXIT_NO,
 				 "%s: a symbolic link. Name the file itself",
 				 path);
-	default:
-		return say_error(EXIT_NO, "%s: %s", path, strerror(-rv));
-	}
+	return say_file_error(path, rv);
 }
 
 void say_date(char out[DATE_TEXT_MAX], int64_t at_s)

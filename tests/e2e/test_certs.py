@@ -118,8 +118,8 @@ def openssl_ca(directory, kind="ed25519", cn="a cluster"):
         "-addext", "keyUsage=critical,keyCertSign", "-out", "ca.crt", cwd=directory)
 
 
-def openssl_sign(directory, key, out, section, ca="ca", digest="-sha256"):
-    (directory / "x.ext").write_text(OPENSSL_LEAF + OPENSSL_CA)
+def openssl_sign(directory, key, out, section, ca="ca", digest="-sha256", more=""):
+    (directory / "x.ext").write_text(OPENSSL_LEAF + OPENSSL_CA + more)
     run("openssl", "req", "-new", "-key", key, "-subj", f"/CN={out}", "-out", "x.csr",
         cwd=directory)
     run("openssl", "x509", "-req", "-in", "x.csr", "-CA", f"{ca}.crt", "-CAkey", f"{ca}.key",
@@ -177,6 +177,24 @@ def test_openssl_with_an_intermediate(tmp_path):
         "missing in it")
 
 
+def test_name_constraints_of_an_intermediate_hold(tmp_path):
+    openssl_ca(tmp_path)
+    openssl_key(tmp_path, "middle.key")
+    openssl_key(tmp_path, "key.pem")
+    for permitted, accepted in (("fuse", True), ("example", False)):
+        openssl_sign(tmp_path, "middle.key", "middle.crt", "ca",
+                     more=f"nameConstraints = critical, permitted;DNS:{permitted}\n")
+        openssl_sign(tmp_path, "key.pem", "leaf.crt", "leaf", ca="middle")
+        (tmp_path / "cert.crt").write_text((tmp_path / "leaf.crt").read_text() +
+                                           (tmp_path / "middle.crt").read_text())
+        if accepted:
+            assert_identity(tmp_path)
+        else:
+            assert refusal(tmp_path) == (
+                "cert.crt: not meant for a node (key usage, CA flag or an unknown critical "
+                "extension)")
+
+
 def assert_identity_of(directory, certificate):
     """Of a cert.crt that does not begin with the leaf."""
     assert show(directory)["hash"] == spki_hash(directory, certificate).hex()
@@ -231,6 +249,15 @@ def test_certtool_with_an_rsa_ca_and_an_intermediate(tmp_path):
     (tmp_path / "cert.crt").write_text((tmp_path / "leaf.crt").read_text() +
                                        (tmp_path / "middle.crt").read_text())
     assert_identity(tmp_path)
+
+
+def test_certtool_without_an_end(tmp_path):
+    """99991231235959Z: no well-defined expiration (RFC 5280 4.1.2.5)."""
+    certtool_node(tmp_path, CERTTOOL_LEAF.replace("= 30", "= -1"))
+    (tmp_path / "ca.tmpl").write_text(CERTTOOL_CA.replace("= 300", "= -1"))
+    run("certtool", "--generate-self-signed", "--load-privkey", "ca.key", "--template", "ca.tmpl",
+        "--outfile", "ca.crt", cwd=tmp_path)
+    assert assert_identity(tmp_path)["days_left"] > 20000
 
 
 def test_certtool_writes_its_comments_into_the_key(tmp_path):

@@ -393,6 +393,19 @@ static void a_folder_that_is_not_there_is_told(void **state)
 	assert_string_equal(why, "/nonexistent/ca.crt: no such file");
 }
 
+static void a_path_too_long_is_told(void **state)
+{
+	static char dir[8192];
+	struct credentials c;
+	char why[64];
+
+	(void)state;
+	memset(dir, 'a', sizeof dir - 1);
+	assert_int_equal(credentials_load(&c, dir, TEST_NOW_S, why, sizeof why),
+			 -ENAMETOOLONG);
+	assert_string_equal(why, "path too long");
+}
+
 #define each(test) cmocka_unit_test_setup_teardown(test, make_world, free_world)
 
 int main(void)
@@ -415,6 +428,7 @@ int main(void)
 		each(unfit_certificates_are_told),
 		each(a_long_message_is_cut_not_overrun),
 		each(a_folder_that_is_not_there_is_told),
+		each(a_path_too_long_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
