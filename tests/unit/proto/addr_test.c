@@ -105,8 +105,7 @@ static void other_texts_are_no_address(void **state)
 		"fdcc:12345::",
 		"fdcc::g",
 		"10.0.0.1",
-		"fdcc:4593:bfc4:06e3:fd8f:da29:bb60:ab59:and:far:too:long:for:"
-		"any:address:that:there:is",
+		"fdcc:4593:bfc4:06e3:fd8f:da29:bb60:ab59:far:too:long:for:any",
 	};
 	const struct addr before = { { 1 } };
 
