@@ -1,4 +1,4 @@
-/* The inside of a channel; for channel.c, channel_h3.c and stream.c only. */
+/* The inside of a channel; for channel*.c and stream.c only. */
 #pragma once
 
 #include <nghttp3/nghttp3.h>
@@ -103,6 +103,11 @@ struct channels {
 /* channel.c */
 void channel_mark(struct channel *c);
 void channel_end(struct channel *c, const char *why);
+
+/* channel_write.c */
+void channel_send_packet(struct channel *c, const uint8_t *data, size_t len);
+bool channel_has_room(struct channel *c);
+void channel_write_streams(struct channel *c);
 /* Writes one QUIC DATAGRAM; false: no room now. */
 bool channel_write_datagram(struct channel *c, const ngtcp2_vec *vec, size_t n);
 /* The largest channel packet on the circuit in use. */
@@ -114,6 +119,13 @@ bool h3_start(struct channel *c);
 void h3_stop(struct channel *c);
 bool h3_submit(struct channel *c, struct stream *s);
 void h3_respond(struct stream *s, int status);
+/* channel_request.c: callbacks of nghttp3 */
+int h3_begin_headers(nghttp3_conn *h3, int64_t id, void *ctx, void *stream_ctx);
+int h3_recv_header(nghttp3_conn *h3, int64_t id, int32_t token,
+		   nghttp3_rcbuf *name, nghttp3_rcbuf *value, uint8_t flags,
+		   void *ctx, void *stream_ctx);
+int h3_end_headers(nghttp3_conn *h3, int64_t id, int is_last, void *ctx,
+		   void *stream_ctx);
 void h3_resume(struct stream *s);
 void channel_open_waiting(struct channel *c);
 

@@ -35,7 +35,7 @@ static struct session *find(const struct sessions *set, session_no no)
 	return no != 0 && s != NULL && s->no == no ? s : NULL;
 }
 
-static ngtcp2_path path_of(struct udp_path *p)
+ngtcp2_path session_path(struct udp_path *p)
 {
 	return (ngtcp2_path){
 		.local = { &p->local.sa, endpoint_len(&p->local) },
@@ -64,8 +64,7 @@ static void settle_fired(struct timer *t)
 		session_up(s);
 }
 
-static struct session *session_new(struct sessions *set,
-				   const struct udp_path *path)
+struct session *session_new(struct sessions *set, const struct udp_path *path)
 {
 	struct session *s;
 	session_no no;
@@ -248,9 +247,7 @@ void session_up(struct session *s)
 			   &s->told);
 }
 
-/* ---- handshakes that come in ---- */
-
-static size_t payload_max(const union endpoint *remote, unsigned mtu)
+size_t session_payload_max(const union endpoint *remote, unsigned mtu)
 {
 	size_t overhead = remote->sa.sa_family == AF_INET6 ? IP6_UDP_BYTES
 							   : IP4_UDP_BYTES;
@@ -261,7 +258,7 @@ static size_t payload_max(const union endpoint *remote, unsigned mtu)
 	return max < UDP_PAYLOAD_MIN ? UDP_PAYLOAD_MIN : max;
 }
 
-static struct quic_config config_for(struct session *s)
+struct quic_config session_config(struct session *s)
 {
 	return (struct quic_config){
 		.udp_payload_max = s->udp_payload_max,
@@ -269,170 +266,6 @@ static struct quic_config config_for(struct session *s)
 		.events = &session_quic_events,
 		.ctx = s,
 	};
-}
-
-static void send_retry(struct sessions *set, const struct udp_path *path,
-		       const ngtcp2_pkt_hd *hd)
-{
-	uint8_t token[NGTCP2_CRYPTO_MAX_RETRY_TOKENLEN2];
-	uint8_t packet[UDP_PAYLOAD_MIN];
-	ngtcp2_cid scid;
-	ngtcp2_ssize n;
-
-	quic_table_new_cid(set->table, &scid, SESSION_CID_BYTES, NULL);
-	n = ngtcp2_crypto_generate_retry_token2(
-		token, set->token_key, sizeof set->token_key, hd->version,
-		&path->remote.sa, endpoint_len(&path->remote), &scid, &hd->dcid,
-		loop_now(set->loop));
-	if (n < 0)
-		return;
-	n = ngtcp2_crypto_write_retry(packet, sizeof packet, hd->version,
-				      &hd->scid, &scid, &hd->dcid, token,
-				      (size_t)n);
-	if (n < 0)
-		return;
-	set->counters.n_retry++;
-	udp_send(set->udp, path, 0, packet, (size_t)n);
-}
-
-/* True if the handshake may go on; `*odcid` is set if a Retry was answered. */
-static bool admit(struct sessions *set, const struct udp_path *path,
-		  const ngtcp2_pkt_hd *hd, ngtcp2_cid *odcid, bool *has_odcid)
-{
-	*has_odcid = false;
-	if (set->n_half_open >= HALF_OPEN_MAX) {
-		set->counters.n_half_open_limit++;
-		return false;
-	}
-	if (hd->tokenlen > 0 &&
-	    hd->token[0] == NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY2) {
-		if (ngtcp2_crypto_verify_retry_token2(
-			    odcid, hd->token, hd->tokenlen, set->token_key,
-			    sizeof set->token_key, hd->version,
-			    &path->remote.sa, endpoint_len(&path->remote),
-			    &hd->dcid, RETRY_TOKEN_NS,
-			    loop_now(set->loop)) != 0) {
-			set->counters.n_token_invalid++;
-			return false;
-		}
-		*has_odcid = true;
-		return true;
-	}
-	if (set->n_half_open < HALF_OPEN_RETRY)
-		return true;
-	send_retry(set, path, hd);
-	return false;
-}
-
-static struct session *accept_session(struct sessions *set,
-				      const struct udp_path *path,
-				      const ngtcp2_pkt_hd *hd)
-{
-	struct session *s;
-	struct quic_config config;
-	struct udp_path route;
-	ngtcp2_path qpath;
-	ngtcp2_cid odcid;
-	bool has_odcid;
-	unsigned mtu = MTU_DEFAULT;
-
-	if (!admit(set, path, hd, &odcid, &has_odcid))
-		return NULL;
-	s = session_new(set, path);
-	if (s == NULL) {
-		set->counters.n_accept_failed++;
-		return NULL;
-	}
-	udp_route(set->udp, &path->remote, &route, &mtu);
-	s->udp_payload_max = payload_max(&path->remote, mtu);
-	config = config_for(s);
-	qpath = path_of(&s->path);
-	s->quic = quic_accept(set->table, &qpath, hd, has_odcid ? &odcid : NULL,
-			      &config, loop_now(set->loop));
-	if (s->quic == NULL) {
-		set->slots[s->no % SESSIONS_MAX] = NULL;
-		session_free_buffers(s);
-		free(s);
-		set->counters.n_accept_failed++;
-		return NULL;
-	}
-	set->n_half_open++;
-	set->counters.n_accepted++;
-	return s;
-}
-
-static void send_version_negotiation(struct sessions *set,
-				     const struct udp_path *path,
-				     const ngtcp2_version_cid *vc)
-{
-	static const uint32_t versions[] = { NGTCP2_PROTO_VER_V1 };
-	uint8_t packet[128];
-	uint8_t noise;
-	ngtcp2_ssize n;
-
-	randombytes_buf(&noise, sizeof noise);
-	n = ngtcp2_pkt_write_version_negotiation(
-		packet, sizeof packet, noise, vc->scid, vc->scidlen, vc->dcid,
-		vc->dcidlen, versions, ARRAY_LEN(versions));
-	set->counters.n_version++;
-	if (n > 0)
-		udp_send(set->udp, path, 0, packet, (size_t)n);
-}
-
-static void send_reset(struct sessions *set, const struct udp_path *path,
-		       const uint8_t *data, size_t len)
-{
-	uint8_t packet[64];
-	size_t n = quic_table_write_reset(set->table, packet, sizeof packet,
-					  data, len);
-
-	set->counters.n_udp_unknown++;
-	if (n == 0)
-		return;
-	set->counters.n_reset_sent++;
-	udp_send(set->udp, path, 0, packet, n);
-}
-
-static void received(void *ctx, const struct udp_path *path, uint8_t ecn,
-		     const uint8_t *data, size_t len)
-{
-	struct sessions *set = ctx;
-	struct udp_path from = *path;
-	ngtcp2_version_cid vc;
-	ngtcp2_pkt_hd hd;
-	struct quic *quic;
-	struct session *s;
-	ngtcp2_path qpath;
-
-	switch (quic_table_find(set->table, data, len, &quic, &hd, &vc)) {
-	case QUIC_FOUND:
-		s = quic_ctx(quic);
-		break;
-	case QUIC_INITIAL:
-		s = accept_session(set, path, &hd);
-		if (s == NULL)
-			return;
-		break;
-	case QUIC_VERSION:
-		send_version_negotiation(set, path, &vc);
-		return;
-	case QUIC_RESET:
-		send_reset(set, path, data, len);
-		return;
-	default:
-		set->counters.n_udp_garbage++;
-		return;
-	}
-	if (s->state == SESSION_ENDING)
-		return;
-	if (s->path.ifindex == 0)
-		s->path.ifindex = path->ifindex;
-	s->n_bytes_in += len;
-	s->last_heard = loop_now(set->loop);
-	s->asked = TIME_NEVER;
-	qpath = path_of(&from);
-	session_mark(s);
-	quic_read(s->quic, &qpath, ecn, data, len, loop_now(set->loop));
 }
 
 /* ---- the set ---- */
@@ -469,7 +302,7 @@ struct sessions *sessions_new(struct loop *l, struct quic_tls *tls,
 	text_copy(set->display_name, sizeof set->display_name, display_name);
 	set->table = quic_table_new(tls, reset_key);
 	set->scratch = mem_new(set->scratch);
-	set->udp = udp_new(l, received, set);
+	set->udp = udp_new(l, session_received, set);
 	randombytes_buf(set->token_key, sizeof set->token_key);
 	return set;
 }
@@ -514,10 +347,10 @@ uint8_t sessions_dial(struct sessions *set, const struct session_dial *dial)
 	s = session_new(set, &path);
 	if (s == NULL)
 		return PEER_ERROR_LIMIT;
-	s->udp_payload_max = payload_max(&remote, mtu);
-	config = config_for(s);
+	s->udp_payload_max = session_payload_max(&remote, mtu);
+	config = session_config(s);
 	config.expect = dial->has_id ? &dial->id : NULL;
-	qpath = path_of(&s->path);
+	qpath = session_path(&s->path);
 	s->quic =
 		quic_connect(set->table, &qpath, &config, loop_now(set->loop));
 	if (s->quic == NULL) {

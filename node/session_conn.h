@@ -1,4 +1,4 @@
-/* The inside of one session; for session.c and session_conn.c only. */
+/* The inside of one session; for session*.c only. */
 #pragma once
 
 #include "node/quic.h"
@@ -94,6 +94,14 @@ enum session_verdict session_send_packet(struct session *s,
 void session_free_buffers(struct session *s);
 struct msg_link session_link(const struct session *s);
 
-/* In session.c: ends it now; freed when the turn ends. */
+/* session_accept.c */
+udp_received session_received;
+
+/* session.c */
+struct session *session_new(struct sessions *set, const struct udp_path *path);
+ngtcp2_path session_path(struct udp_path *p);
+size_t session_payload_max(const union endpoint *remote, unsigned mtu);
+struct quic_config session_config(struct session *s);
+/* Ends it now; freed when the turn ends. */
 void session_end(struct session *s, const char *why, uint8_t error);
 void session_confirmed(struct session *s);

@@ -1,0 +1,152 @@
+/* A channel's packets on their way out: onto the circuit in use, in two parts
+ * where they do not fit, with back-pressure from the session beneath. */
+#include "node/channel_conn.h"
+
+enum {
+	/* Big enough for an inner packet of TUN_MTU_MIN on any circuit: what
+	 * does not fit goes in two parts. */
+	PACKET_MIN = TUN_MTU_MIN + CHANNEL_OVERHEAD,
+};
+
+size_t channel_packet_max(const struct channel *c)
+{
+	struct relay_hop hop;
+
+	if (c->lane == NULL ||
+	    !router_circuit_out(c->set->router, c->lane->circuit, 0,
+				loop_now(c->set->loop), &hop))
+		return PACKET_MIN;
+	if (hop.mtu < PACKET_MIN)
+		return PACKET_MIN;
+	return hop.mtu < CIRCUIT_MTU_MAX ? hop.mtu : CIRCUIT_MTU_MAX;
+}
+
+static void send_part(struct channel *c, const struct relay_hop *hop,
+		      enum packet_part part, const uint8_t *data, size_t len)
+{
+	uint8_t header[PACKET_HEADER_MAX];
+	size_t n =
+		packet_header_write(header, part, hop->label, c->split_number);
+
+	if (sessions_send_packet(c->set->sessions, hop->session, header, n,
+				 data, len) == SESSION_TOO_BIG)
+		c->set->counters.n_too_big++;
+}
+
+void channel_send_packet(struct channel *c, const uint8_t *data, size_t len)
+{
+	const size_t more = PART_NUMBER_BYTES;
+	struct relay_hop hop;
+	size_t first;
+
+	if (c->lane == NULL ||
+	    !router_circuit_out(c->set->router, c->lane->circuit, len,
+				loop_now(c->set->loop), &hop))
+		return;
+	if (len <= hop.mtu) {
+		send_part(c, &hop, PACKET_WHOLE, data, len);
+		return;
+	}
+	/* Two halves of about the same size; relays never join. */
+	first = (len + 1) / 2;
+	if (first + more > hop.mtu) {
+		c->set->counters.n_too_big++;
+		return;
+	}
+	c->split_number++;
+	c->set->counters.n_parts++;
+	send_part(c, &hop, PACKET_FIRST, data, first);
+	send_part(c, &hop, PACKET_LAST, data + first, len - first);
+}
+
+/* Whether the session beneath takes another packet: back-pressure instead of a
+ * drop at the origin. */
+bool channel_has_room(struct channel *c)
+{
+	struct relay_hop hop;
+
+	if (c->lane == NULL ||
+	    !router_circuit_out(c->set->router, c->lane->circuit, 0,
+				loop_now(c->set->loop), &hop))
+		return false;
+	if (sessions_has_room(c->set->sessions, hop.session))
+		return true;
+	c->is_waiting_room = true;
+	return false;
+}
+
+static void pace(struct channel *c)
+{
+	if (c->burst == 0 || c->burst < quic_send_quantum(c->quic))
+		return;
+	quic_sent(c->quic, loop_now(c->set->loop));
+	c->burst = 0;
+}
+
+bool channel_write_datagram(struct channel *c, const ngtcp2_vec *vec, size_t n)
+{
+	uint8_t packet[CIRCUIT_MTU_MAX];
+	size_t cap = channel_packet_max(c);
+	bool accepted = false;
+
+	channel_mark(c);
+	while (!accepted) {
+		uint8_t ecn;
+		size_t len;
+
+		if (!channel_has_room(c))
+			return false;
+		pace(c);
+		len = quic_write_datagram(c->quic, &ecn, packet, cap, vec, n,
+					  &accepted, loop_now(c->set->loop));
+		if (len == 0)
+			return accepted;
+		c->burst += len;
+		channel_send_packet(c, packet, len);
+	}
+	return true;
+}
+
+enum dest_packet_verdict channel_send_ip(struct channel *c,
+					 const uint8_t *packet, size_t len,
+					 size_t *mtu)
+{
+	uint8_t header[2] = { 0, 0 }; /* quarter stream id, context 0 */
+	ngtcp2_vec vec[2] = {
+		{ header, sizeof header },
+		{ (uint8_t *)(uintptr_t)packet, len },
+	};
+	size_t max = channel_packet_max(c) - CHANNEL_OVERHEAD;
+
+	if (!c->is_ip_open || c->ip == NULL || c->ip->id > 252)
+		return DEST_UNREACHABLE;
+	if (len > max) {
+		*mtu = max;
+		return DEST_TOO_BIG;
+	}
+	header[0] = (uint8_t)(c->ip->id / 4);
+	c->last_used = loop_now(c->set->loop);
+	if (channel_write_datagram(c, vec, 2))
+		return DEST_SENT;
+	c->is_blocked = true;
+	return DEST_BLOCKED;
+}
+
+void channel_write_streams(struct channel *c)
+{
+	uint8_t packet[CIRCUIT_MTU_MAX];
+	size_t cap = channel_packet_max(c);
+
+	while (channel_has_room(c)) {
+		uint8_t ecn;
+		size_t len;
+
+		pace(c);
+		len = quic_write(c->quic, NULL, &ecn, packet, cap,
+				 loop_now(c->set->loop));
+		if (len == 0)
+			return;
+		c->burst += len;
+		channel_send_packet(c, packet, len);
+	}
+}
