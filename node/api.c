@@ -82,7 +82,7 @@ static void timer_fired(struct timer *t)
 
 static enum MHD_Result send_json(struct call *c, int status, json_t *body)
 {
-	char *text = json_dumps(body, JSON_COMPACT);
+	char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(10));
 	struct MHD_Response *r;
 	enum MHD_Result rv;
 

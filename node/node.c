@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "node/api_handlers.h"
+#include "node/echo.h"
 #include "node/node_parts.h"
 #include "node/tun_link.h"
 #include "proto/base/log.h"
@@ -374,7 +376,8 @@ static void request_came(void *ctx, struct stream *s)
 {
 	struct node *n = ctx;
 
-	services_stream(n->services, s);
+	if (!echo_take(n->echo, s))
+		services_stream(n->services, s);
 }
 
 /* Without a TUN the node still serves SOCKS: a hint is logged. */
@@ -407,6 +410,7 @@ static void open_edges(struct node *n)
 
 	n->services =
 		services_new(n->loop, &n->config, &self, peer_has_name, n);
+	n->echo = echo_new(n->loop);
 	dests_set_requests(n->dests, request_came, n);
 	open_tun(n);
 }
@@ -521,7 +525,10 @@ static int build(struct node *n, char *why, size_t why_cap)
 				       &n->config, n->store);
 	keep_load(n->store, n->router, n->neighbours, loop_now(n->loop));
 	open_edges(n);
-	return open_socks(n, why, why_cap);
+	rv = open_socks(n, why, why_cap);
+	if (rv < 0)
+		return rv;
+	return api_handlers_new(&n->api, n, why, why_cap);
 }
 
 int node_new(struct node **out, const struct config *config,
@@ -610,7 +617,9 @@ void node_free(struct node *n)
 	if (n->loop != NULL)
 		loop_turn(n->loop);
 	socks_free(n->socks);
+	api_handlers_free(n->api);
 	tun_free(n->tun);
+	echo_free(n->echo);
 	services_free(n->services);
 	channels_free(n->channels);
 	dests_free(n->dests);

@@ -33,6 +33,8 @@ struct node {
 	struct channels *channels;
 	struct neighbours *neighbours;
 	struct services *services;
+	struct echo *echo;
+	struct api_handlers *api;
 	struct tun *tun;     /* NULL: SOCKS only */
 	struct socks *socks; /* NULL: off */
 	struct timer router_timer, minute;

@@ -1,0 +1,197 @@
+#include <stddef.h>
+
+#include "discovery/peers.h"
+#include "node/api_parts.h"
+#include "node/echo.h"
+#include "proto/base/mem.h"
+
+/* A counter of a struct, by the name that it has there. */
+struct field {
+	const char *name;
+	size_t at;
+};
+
+#define FIELD(type, name)                                                      \
+	{                                                                      \
+#name, offsetof(struct type, n_##name)                         \
+	}
+
+static void fields(json_t *o, const void *base, const struct field *list,
+		   size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t x =
+			*(const uint64_t *)((const char *)base + list[i].at);
+
+		json_object_set_new(o, list[i].name,
+				    json_integer((json_int_t)x));
+	}
+}
+
+static json_t *words(const uint64_t *counts, size_t from, size_t n,
+		     const char *(*text)(uint8_t))
+{
+	json_t *o = json_object();
+
+	for (size_t i = from; i < n; i++)
+		json_object_set_new(o, text((uint8_t)i),
+				    json_integer((json_int_t)counts[i]));
+	return o;
+}
+
+#define F(name) FIELD(router_counters, name)
+static const struct field router_fields[] = {
+	F(probe_duplicate),   F(probe_loop),
+	F(probe_expired),     F(probe_rate_peer),
+	F(probe_rate_origin), F(probe_bad_signature),
+	F(probe_ttl),         F(probe_unknown_origin),
+	F(answer_unexpected), F(answer_bad_signature),
+	F(answer_altered),    F(nak_unexpected),
+	F(open_refused),      F(open_bad_signature),
+	F(open_stale),        F(open_limit),
+	F(opened_unexpected), F(close_unexpected),
+	F(query_unknown),     F(query_rate),
+	F(info_rejected),     F(label_unknown),
+	F(packet_too_big),    F(verify),
+	F(verify_rate),       F(circuits_opened),
+	F(circuits_broken),   F(connect),
+	F(connect_reused),    F(unreachable),
+};
+#undef F
+
+#define F(name) FIELD(session_counters, name)
+static const struct field session_fields[] = {
+	F(udp_garbage),    F(udp_unknown),
+	F(version),        F(reset_sent),
+	F(retry),          F(half_open_limit),
+	F(token_invalid),  F(accepted),
+	F(accept_failed),  F(dialled),
+	F(refused),        F(duplicate),
+	F(frame_too_long), F(stream_unexpected),
+	F(packet_bad),     F(queue_full),
+	F(too_big),        F(control_overflow),
+	F(dead),
+};
+#undef F
+
+#define F(name) FIELD(channel_counters, name)
+static const struct field channel_fields[] = {
+	F(connected),       F(accepted),       F(failed),
+	F(switched),        F(unknown),        F(garbage),
+	F(wrong_peer),      F(too_big),        F(parts),
+	F(parts_lost),      F(streams_opened), F(streams_accepted),
+	F(streams_refused), F(datagram_bad),   F(datagram_unknown),
+	F(datagram_full),   F(capsule_bad),    F(h3_errors),
+	F(request_bad),     F(fields_over),
+};
+#undef F
+
+#define F(name) FIELD(dest_counters, name)
+static const struct field dest_fields[] = {
+	F(dests),           F(packets_waited),
+	F(packets_dropped), F(packets_unreachable),
+	F(streams_failed),  F(evicted),
+};
+#undef F
+
+#define F(name) FIELD(udp_counters, name)
+static const struct field udp_fields[] = {
+	F(received),   F(bytes_received), F(truncated), F(sent),
+	F(bytes_sent), F(blocked),        F(too_big),   F(errors),
+};
+#undef F
+
+#define F(name) FIELD(service_counts, name)
+static const struct field service_fields[] = {
+	F(asked),        F(host_unknown),   F(not_allowed),
+	F(over_limit),   F(connect_failed), F(forward_refused),
+	F(datagrams_in), F(datagrams_out),  F(datagrams_dropped),
+};
+#undef F
+
+#define F(name) FIELD(tun_counts, name)
+static const struct field tun_fields[] = {
+	F(read),    F(written),     F(blocked),
+	F(too_big), F(unreachable), F(write_failed),
+};
+#undef F
+
+#define F(name) FIELD(peers_counters, name)
+static const struct field peer_fields[] = {
+	F(down),
+	F(failed),
+	F(evicted),
+	F(hints_refused),
+	F(endpoints_replaced),
+	F(endpoints_refused),
+	F(identity_changed),
+	F(events_lost),
+};
+#undef F
+
+#define F(name) FIELD(store_counters, name)
+static const struct field store_fields[] = {
+	F(changes),        F(committed), F(commits),
+	F(commits_failed), F(dropped),   F(bad_records),
+	F(events_pruned),  F(set_aside), F(waiting),
+};
+#undef F
+
+#define F(name) FIELD(api_counters, name)
+static const struct field api_fields[] = {
+	F(connections), F(requests),  F(refused),
+	F(bad),         F(timed_out), F(without_request),
+};
+#undef F
+
+#define F(name) FIELD(echo_counters, name)
+static const struct field echo_fields[] = {
+	F(flows),
+	F(refused),
+	F(echoed),
+	F(dropped),
+};
+#undef F
+
+static void group(json_t *o, const char *name, const void *base,
+		  const struct field *list, size_t n)
+{
+	json_t *g = json_object();
+
+	fields(g, base, list, n);
+	json_object_set_new(o, name, g);
+}
+
+#define GROUP(o, name, base, list) group(o, name, base, list, ARRAY_LEN(list))
+
+json_t *api_get_counters(void *ctx, const struct api_request *r, int *status)
+{
+	const struct api_handlers *h = ctx;
+	const struct node *n = h->node;
+	const struct router_counters *router = router_counters(n->router);
+	json_t *o = json_object();
+
+	(void)r;
+	(void)status;
+	GROUP(o, "router", router, router_fields);
+	json_object_set_new(o, "messages",
+			    json_pack("{s:o, s:o}", "sent",
+				      words(router->n_sent, MSG_HELLO,
+					    MSG_TYPES, msg_type_text),
+				      "received",
+				      words(router->n_received, MSG_HELLO,
+					    MSG_TYPES, msg_type_text)));
+	GROUP(o, "sessions", sessions_counters(n->sessions), session_fields);
+	GROUP(o, "udp", udp_counters(sessions_udp(n->sessions)), udp_fields);
+	GROUP(o, "channels", channels_counters(n->channels), channel_fields);
+	GROUP(o, "destinations", dest_counters(n->dests), dest_fields);
+	GROUP(o, "peers", peers_counters(neighbours_peers(n->neighbours)),
+	      peer_fields);
+	GROUP(o, "services", services_counts(n->services), service_fields);
+	if (n->tun != NULL)
+		GROUP(o, "tun", tun_counts(n->tun), tun_fields);
+	GROUP(o, "echo", echo_counters(n->echo), echo_fields);
+	GROUP(o, "store", store_counters(n->store), store_fields);
+	GROUP(o, "api", api_counters(h->api), api_fields);
+	return o;
+}
