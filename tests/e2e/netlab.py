@@ -382,8 +382,8 @@ class Node(Host):
         return json.loads(self.qanat(*argv, "--json", **kw).stdout)
 
     def is_ready(self):
-        return self.log_find("database read", self.started) and (
-            "TUN" in self.text() or self.sections["tun"]["enabled"] == "off")
+        """Whether it serves its users.  The SOCKS port is opened last."""
+        return self.process is not None and self.listens(SOCKS_PORT)
 
     def reaches(self, other, timeout=2):
         """One ping through the TUN."""
