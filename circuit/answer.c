@@ -123,8 +123,8 @@ static void ask_for_names(struct router *r, struct session *s,
 	struct id_list missing = { 0 };
 
 	for (size_t i = own + 1; i < h->n; i++)
-		keyring_miss(r, &missing, &h->hop[i].id, now);
-	keyring_ask(r, s, &missing, now);
+		asking_miss(r, &missing, &h->hop[i].id, now);
+	asking_send(r, s, &missing, now);
 }
 
 /* Where the target is known its signature is checked at once; the origin will

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "circuit/asking.h"
 #include "circuit/circuit.h"
 #include "circuit/flood.h"
 #include "circuit/keyring.h"
@@ -46,6 +47,7 @@ struct router {
 	struct bucket verify;
 	struct label_table *labels;
 	struct keyring keyring;
+	struct asking asking;
 	struct neighbours neighbours;
 	struct floods floods;
 	struct rings rings;

@@ -230,10 +230,10 @@ static void first(struct router *r, struct session *s, const struct msg *m,
 		nak(r, s, p, NAK_RATE);
 		return;
 	}
-	keyring_miss(r, &missing, &p->origin, now);
+	asking_miss(r, &missing, &p->origin, now);
 	if (missing.n > 0) {
 		if (how == ARRIVAL_RESUMED ||
-		    !keyring_park(r, s, m, &missing, now))
+		    !asking_park(r, s, m, &missing, now))
 			flood_give_up(r, s, p);
 		return;
 	}

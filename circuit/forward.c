@@ -69,7 +69,8 @@ bool router_circuit_out(struct router *r, circuit_no no, size_t len, nsec now,
 	    (!c->is_origin && !c->is_target))
 		return false;
 	toward = c->is_origin ? TOWARD_TARGET : TOWARD_ORIGIN;
-	count(c, toward, len, now);
+	if (len > 0)
+		count(c, toward, len, now);
 	*out = (struct relay_hop){
 		.session = c->side[toward].out.session,
 		.label = c->side[toward].out.label,

@@ -1,15 +1,6 @@
-/* Identities that we know, and messages that wait for one we do not.
- * protocol.md 5.2.
+/* Identities that we know, with the chains that prove them.  protocol.md 5.2.
  *
- * A message whose signatures cannot be checked, as it names an unknown node, is
- * parked, and the session it came from is asked for the certificate
- * (PEER_QUERY).  When all are known the message is handled as if it had just
- * come; when an answer fails to come it is given up.
- *
- * A node that passes ANSWER or OPEN on asks for the nodes named on the side
- * that it came from, but does not wait; when the next node asks it in turn, it
- * answers as soon as it knows.  So the certificates travel one hop behind the
- * message, and the ends wait for one round trip rather than for one a hop.
+ * Bounded: the one that was not used for longest goes first.
  */
 #pragma once
 
@@ -19,21 +10,11 @@
 
 #include "circuit/router.h"
 #include "circuit/table.h"
-#include "circuit/timer.h"
 
-struct session;
 struct known;
-struct asked;
-struct wanted;
-struct parked;
 
 struct keyring {
 	struct known *known; /* least recently used first */
-	struct asked *asked;
-	struct wanted *wanted;
-	struct parked *parked;
-	struct parked *ready;
-	unsigned n_parked;
 };
 
 void keyring_deinit(struct router *r);
@@ -50,32 +31,6 @@ const struct identity *keyring_by_name(const struct router *r,
 const uint8_t *keyring_chain(const struct router *r, const struct node_id *id,
 			     size_t *len);
 
-/* False if another key has this id already. */
+/* False if another key has this id already, or the chain is too long. */
 bool keyring_add(struct router *r, const struct identity *who,
 		 const uint8_t *chain, size_t chain_len);
-
-/* A list of ids without those that are known. */
-struct id_list {
-	size_t n;
-	struct node_id ids[PEER_QUERY_IDS_MAX];
-};
-void keyring_miss(struct router *r, struct id_list *missing,
-		  const struct node_id *id, nsec now);
-
-/* Asks a session for those that it was not asked for already. */
-void keyring_ask(struct router *r, struct session *s,
-		 const struct id_list *missing, nsec now);
-
-/* Keeps a copy of `m` until all that is missing is there, and asks for it.
- * False if there is no room. */
-bool keyring_park(struct router *r, struct session *s, const struct msg *m,
-		  const struct id_list *missing, nsec now);
-
-void keyring_handle_query(struct router *r, struct session *s,
-			  const struct msg_peer_query *q, nsec now);
-void keyring_handle_info(struct router *r, struct session *s,
-			 const struct msg_peer_info *info, nsec now);
-void keyring_session_down(struct router *r, struct session *s);
-
-void keyring_asked_timeout(struct router *r, struct timer *t, nsec now);
-void keyring_parked_timeout(struct router *r, struct timer *t, nsec now);

@@ -233,16 +233,16 @@ static bool must_wait(struct router *r, struct session *s, const struct msg *m,
 	const struct hop_list *h = &m->open.route.hops;
 	struct id_list missing = { 0 };
 
-	keyring_miss(r, &missing, &m->open.route.origin, now);
+	asking_miss(r, &missing, &m->open.route.origin, now);
 	for (size_t i = 0; i < own; i++)
-		keyring_miss(r, &missing, &h->hop[i].id, now);
+		asking_miss(r, &missing, &h->hop[i].id, now);
 	if (missing.n == 0)
 		return false;
 	if (own + 1 < h->n) {
-		keyring_ask(r, s, &missing, now);
+		asking_send(r, s, &missing, now);
 		return false;
 	}
-	if (how == ARRIVAL_RESUMED || !keyring_park(r, s, m, &missing, now))
+	if (how == ARRIVAL_RESUMED || !asking_park(r, s, m, &missing, now))
 		open_give_up(r, s, &m->open);
 	return true;
 }

@@ -141,10 +141,10 @@ static bool park(struct router *r, struct session *s, const struct msg *m,
 	struct id_list missing = { 0 };
 
 	for (size_t i = 0; i < h->n; i++)
-		keyring_miss(r, &missing, &h->hop[i].id, now);
+		asking_miss(r, &missing, &h->hop[i].id, now);
 	if (missing.n == 0)
 		return false;
-	if (how == ARRIVAL_RESUMED || !keyring_park(r, s, m, &missing, now))
+	if (how == ARRIVAL_RESUMED || !asking_park(r, s, m, &missing, now))
 		ring_give_up(r, s, &m->answer, now);
 	return true;
 }

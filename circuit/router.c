@@ -32,6 +32,7 @@ void router_free(struct router *r)
 	rings_deinit(r);
 	routes_deinit(r);
 	floods_deinit(r);
+	asking_deinit(r);
 	keyring_deinit(r);
 	neighbours_deinit(r);
 	label_table_free(r->labels);
@@ -82,7 +83,7 @@ void router_session_down(struct router *r, session_no no, nsec now)
 	if (s == NULL)
 		return;
 	session_unlink(r, s);
-	keyring_session_down(r, s);
+	asking_session_down(r, s);
 	copies_session_down(r, no);
 	circuits_session_down(r, s, now);
 	rings_session_down(r, no, now);
@@ -124,10 +125,10 @@ static enum msg_verdict dispatch(struct router *r, struct session *s,
 		open_handle_close(r, s, &m->close, now);
 		break;
 	case MSG_PEER_QUERY:
-		keyring_handle_query(r, s, &m->peer_query, now);
+		asking_handle_query(r, s, &m->peer_query, now);
 		break;
 	case MSG_PEER_INFO:
-		keyring_handle_info(r, s, &m->peer_info, now);
+		asking_handle_info(r, s, &m->peer_info, now);
 		break;
 	case MSG_HELLO:
 	case MSG_PING:
@@ -233,8 +234,8 @@ const uint8_t *router_chain_find(const struct router *r,
 typedef void timer_handler(struct router *r, struct timer *t, nsec now);
 
 static timer_handler *const on_timeout[TIMER_KINDS] = {
-	[TIMER_ASKED] = keyring_asked_timeout,
-	[TIMER_PARKED] = keyring_parked_timeout,
+	[TIMER_ASKED] = asking_timeout,
+	[TIMER_PARKED] = asking_parked_timeout,
 	[TIMER_SEEN] = seen_timeout,
 	[TIMER_COPY] = copy_timeout,
 	[TIMER_RING] = ring_timeout,

@@ -158,7 +158,8 @@ struct relay_hop {
 enum relay_verdict router_packet_received(struct router *r, session_no s,
 					  uint32_t label, size_t len, nsec now,
 					  struct relay_hop *out);
-/* Where packets of our own circuit go; false if it is not established. */
+/* Where packets of our own circuit go; false if it is not established.  A
+ * `len` of 0 only asks: nothing is counted, and the circuit stays idle. */
 bool router_circuit_out(struct router *r, circuit_no c, size_t len, nsec now,
 			struct relay_hop *out);
 

@@ -11,8 +11,8 @@
 
 /* Whose timer it is; router.c has the table of handlers. */
 enum timer_kind {
-	TIMER_ASKED,   /* keyring: an identity asked for */
-	TIMER_PARKED,  /* keyring: a message that waits for identities */
+	TIMER_ASKED,   /* asking: an identity asked for */
+	TIMER_PARKED,  /* asking: a message that waits for identities */
 	TIMER_SEEN,    /* flood: a remembered probe */
 	TIMER_COPY,    /* flood: a copy whose replies are awaited */
 	TIMER_RING,    /* ring: a remembered ring of ours */

@@ -169,7 +169,7 @@ static const char *caps_of(const struct router *r)
 
 	if (HASH_COUNT(r->floods.seen) > PROBES_SEEN_MAX ||
 	    keyring_n_known(r) > IDENTITIES_MAX ||
-	    r->keyring.n_parked > PARKED_MAX || r->routes.n > ROUTES_MAX ||
+	    r->asking.n_parked > PARKED_MAX || r->routes.n > ROUTES_MAX ||
 	    HASH_COUNT(r->circuits.all) > CIRCUITS_MAX ||
 	    seeks_n(r) > SEEKS_MAX)
 		return "a table is over its cap";
@@ -200,8 +200,8 @@ static const char *baseline_of(const struct router *r)
 		return "probes are still remembered";
 	if (r->rings.all != NULL || r->seeks.all != NULL)
 		return "attempts are still remembered";
-	if (r->keyring.asked != NULL || r->keyring.n_parked != 0 ||
-	    r->keyring.parked != NULL || r->keyring.ready != NULL)
+	if (r->asking.asked != NULL || r->asking.n_parked != 0 ||
+	    r->asking.parked != NULL || r->asking.ready != NULL)
 		return "messages still wait for identities";
 	if (r->circuits.all != NULL || r->circuits.by_open_id != NULL ||
 	    r->circuits.by_label_out != NULL || label_n_used(r->labels) != 0)
