@@ -1,11 +1,14 @@
-/* Finding, opening and closing paths between whole routers. */
+/* Finding, opening, keeping and closing paths between whole routers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "circuit/core.h"
 #include "proto/base/mem.h"
 #include "tests/support/mesh.h"
 
@@ -15,29 +18,84 @@ static const struct mesh_link plain = {
 	.notice = 300 * NS_PER_MS,
 };
 
-/* Nodes 0 to n - 1 in a line; link i joins i and i + 1. */
-static struct mesh *line(size_t n)
+static struct mesh *nodes(size_t n)
 {
 	struct mesh *m = mesh_new(1);
 
 	for (size_t i = 0; i < n; i++)
 		mesh_add_node(m, true);
-	for (size_t i = 0; i + 1 < n; i++)
-		mesh_add_link(m, i, i + 1, &plain);
-	mesh_run(m, mesh_now(m) + NS_PER_S);
 	return m;
 }
 
-static circuit_no connect(struct mesh *m, size_t from, size_t to)
+static void pass(struct mesh *m, nsec time)
+{
+	mesh_run(m, mesh_now(m) + time);
+}
+
+/* Nodes 0 to n - 1 in a line; link i joins i and i + 1. */
+static struct mesh *line(size_t n)
+{
+	struct mesh *m = nodes(n);
+
+	for (size_t i = 0; i + 1 < n; i++)
+		mesh_add_link(m, i, i + 1, &plain);
+	pass(m, NS_PER_S);
+	return m;
+}
+
+/* 0 - 1 - 3 with links 0 and 1, and 0 - 2 - 3, a little dearer, with links 2
+ * and 3. */
+static struct mesh *diamond(void)
+{
+	struct mesh_link slow = plain;
+	struct mesh *m = nodes(4);
+
+	slow.delay = 12 * NS_PER_MS;
+	mesh_add_link(m, 0, 1, &plain);
+	mesh_add_link(m, 1, 3, &plain);
+	mesh_add_link(m, 0, 2, &slow);
+	mesh_add_link(m, 2, 3, &slow);
+	pass(m, NS_PER_S);
+	return m;
+}
+
+static circuit_no connect_avoiding(struct mesh *m, size_t from, size_t to,
+				   circuit_no avoid)
 {
 	nsec start = mesh_now(m);
 	const struct mesh_event *e;
 
-	mesh_connect(m, from, to, 0);
-	mesh_run(m, start + 9 * NS_PER_S);
-	e = mesh_last(m, from, ROUTER_CIRCUIT_UP, to, start);
+	mesh_connect(m, from, to, avoid);
+	pass(m, 9 * NS_PER_S);
+	e = mesh_opened(m, from, to, start);
 	return e != NULL ? e->event.circuit : 0;
 }
+
+static circuit_no connect(struct mesh *m, size_t from, size_t to)
+{
+	return connect_avoiding(m, from, to, 0);
+}
+
+static struct circuit_info info_of(struct mesh *m, size_t node, circuit_no c)
+{
+	struct circuit_info info;
+
+	assert_true(router_circuit_get(mesh_router(m, node), c, &info));
+	return info;
+}
+
+static const struct router_counters *counters(struct mesh *m, size_t node)
+{
+	return router_counters(mesh_router(m, node));
+}
+
+static void finish(struct mesh *m)
+{
+	assert_null(mesh_fault(m));
+	mesh_free(m);
+}
+
+/* ---- finding ----------------------------------------------------------- */
 
 static void a_line_of_four_carries_packets_both_ways(void **state)
 {
@@ -50,16 +108,538 @@ static void a_line_of_four_carries_packets_both_ways(void **state)
 	(void)state;
 	assert_int_not_equal(c, 0);
 	assert_non_null(e);
+	assert_false(e->event.is_origin);
 	assert_true(mesh_send_packet(m, 0, c, 1440, 7));
 	assert_true(mesh_send_packet(m, 3, e->event.circuit, 100, 8));
-	mesh_run(m, mesh_now(m) + NS_PER_S);
+	pass(m, NS_PER_S);
 	d = mesh_deliveries(m, &n);
 	assert_int_equal(n, 2);
 	for (size_t i = 0; i < n; i++) {
 		assert_int_equal(d[i].n_hops, 3);
 		assert_int_equal(d[i].node, d[i].tag == 7 ? 3 : 0);
 	}
-	assert_null(mesh_fault(m));
+	finish(m);
+}
+
+static void a_neighbour_is_asked_alone_and_over_one_link(void **state)
+{
+	struct mesh *m = diamond();
+	circuit_no c = connect(m, 0, 1);
+
+	(void)state;
+	assert_int_equal(info_of(m, 0, c).hops.n, 1);
+	assert_int_equal(counters(m, 0)->n_sent[MSG_PROBE], 1);
+	assert_int_equal(counters(m, 2)->n_received[MSG_PROBE], 0);
+	finish(m);
+}
+
+static void the_cheaper_way_is_taken(void **state)
+{
+	struct mesh *m = diamond();
+	circuit_no c = connect(m, 0, 3);
+	struct circuit_info info = info_of(m, 0, c);
+
+	(void)state;
+	assert_int_equal(info.hops.n, 2);
+	assert_int_equal(mesh_find(m, &info.hops.hop[0].id), 1);
+	finish(m);
+}
+
+static void both_disjoint_ways_are_answered_and_kept(void **state)
+{
+	struct mesh *m = diamond();
+	struct route_proof *p = mem_new(p);
+	size_t n = 0;
+
+	(void)state;
+	connect(m, 0, 3);
+	while (router_route_get(mesh_router(m, 0), n, p)) {
+		assert_int_equal(p->hops.n, 2);
+		assert_int_equal(mesh_find(m, &p->hops.hop[0].id), n + 1);
+		n++;
+	}
+	assert_int_equal(n, 2);
+	free(p);
+	finish(m);
+}
+
+static void every_hop_costs_what_its_ends_claim(void **state)
+{
+	struct mesh *m = nodes(3);
+	struct mesh_link fast = plain, slow = plain;
+	struct circuit_info info;
+
+	(void)state;
+	fast.delay = NS_PER_MS;
+	slow.delay = 30 * NS_PER_MS;
+	slow.mtu = 1300;
+	mesh_add_link(m, 0, 1, &fast);
+	mesh_add_link(m, 1, 2, &slow);
+	pass(m, NS_PER_S);
+	info = info_of(m, 0, connect(m, 0, 2));
+	assert_int_equal(info.hops.hop[0].cost_100us, LINK_COST_FLOOR_100US);
+	assert_int_equal(info.hops.hop[1].cost_100us, 300);
+	assert_int_equal(info.hops.hop[1].mtu, 1300);
+	assert_int_equal(info.mtu, 1300);
+	finish(m);
+}
+
+static void a_node_in_the_middle_may_refuse_transit(void **state)
+{
+	struct mesh *m = mesh_new(1);
+	const struct mesh_event *e;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		mesh_add_node(m, i != 1);
+	mesh_add_link(m, 0, 1, &plain);
+	mesh_add_link(m, 1, 2, &plain);
+	pass(m, NS_PER_S);
+	assert_int_equal(connect(m, 0, 2), 0);
+	e = mesh_last(m, 0, ROUTER_UNREACHABLE, 2, 0);
+	assert_non_null(e);
+	assert_true(e->event.is_proved);
+	assert_int_not_equal(connect(m, 0, 1), 0);
+	assert_int_not_equal(connect(m, 1, 2), 0);
+	finish(m);
+}
+
+/* ---- unreachable ------------------------------------------------------- */
+
+static void a_node_without_a_path_is_proved_unreachable_at_once(void **state)
+{
+	struct mesh *m = nodes(5);
+	const struct mesh_event *e;
+	nsec start;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		mesh_add_link(m, i, i + 1, &plain);
+	pass(m, NS_PER_S);
+	start = mesh_now(m);
+	assert_int_equal(connect(m, 0, 4), 0);
+	e = mesh_last(m, 0, ROUTER_UNREACHABLE, 4, start);
+	assert_non_null(e);
+	assert_true(e->event.is_proved);
+	assert_true(e->event.took < 300 * NS_PER_MS);
+	finish(m);
+}
+
+static void a_node_without_neighbours_knows_it_at_once(void **state)
+{
+	struct mesh *m = line(2);
+	const struct mesh_event *e;
+
+	(void)state;
+	mesh_cut(m, 0);
+	pass(m, NS_PER_S);
+	mesh_connect(m, 0, 1, 0);
+	e = mesh_last(m, 0, ROUTER_UNREACHABLE, 1, 0);
+	assert_non_null(e);
+	assert_true(e->event.is_proved);
+	assert_int_equal(e->event.took, 0);
+	finish(m);
+}
+
+/* Swallows what one node says. */
+static bool is_silent(void *ctx, size_t from, size_t to, struct msg *m)
+{
+	const size_t *who = ctx;
+
+	(void)to;
+	return from != *who || m->type == MSG_LINK;
+}
+
+static void silence_is_unreachable_but_not_proved(void **state)
+{
+	struct mesh *m = line(3);
+	const struct mesh_event *e;
+	size_t who = 1;
+
+	(void)state;
+	mesh_set_filter(m, is_silent, &who);
+	assert_int_equal(connect(m, 0, 2), 0);
+	e = mesh_last(m, 0, ROUTER_UNREACHABLE, 2, 0);
+	assert_non_null(e);
+	assert_false(e->event.is_proved);
+	assert_true(e->event.took >= 2 * NS_PER_S);
+	assert_true(e->event.took <= PROBE_SILENT_MS * NS_PER_MS);
+	mesh_free(m);
+}
+
+static void a_silent_node_further_on_is_timed_out_by_its_neighbour(void **state)
+{
+	struct mesh *m = line(4);
+	const struct mesh_event *e;
+	size_t who = 2;
+
+	(void)state;
+	mesh_set_filter(m, is_silent, &who);
+	assert_int_equal(connect(m, 0, 3), 0);
+	e = mesh_last(m, 0, ROUTER_UNREACHABLE, 3, 0);
+	assert_non_null(e);
+	assert_false(e->event.is_proved);
+	assert_true(e->event.took <= PROBE_DEADLINE_MAX_MS * NS_PER_MS);
+	assert_true(counters(m, 1)->n_sent[MSG_NAK] > 0);
+	mesh_free(m);
+}
+
+static void unreachable_is_remembered_until_a_neighbour_comes(void **state)
+{
+	struct mesh *m = line(3);
+	uint64_t n_probes;
+
+	(void)state;
+	mesh_cut(m, 1);
+	pass(m, NS_PER_S);
+	mesh_connect(m, 0, 2, 0);
+	pass(m, NS_PER_S);
+	n_probes = counters(m, 0)->n_sent[MSG_PROBE];
+	mesh_connect(m, 0, 2, 0);
+	assert_int_equal(counters(m, 0)->n_unreachable, 2);
+	assert_int_equal(counters(m, 0)->n_sent[MSG_PROBE], n_probes);
+	pass(m, UNREACHABLE_MEMORY_NS);
+	mesh_connect(m, 0, 2, 0);
+	assert_true(counters(m, 0)->n_sent[MSG_PROBE] > n_probes);
+	finish(m);
+}
+
+static void a_probe_is_offered_to_a_neighbour_that_comes_later(void **state)
+{
+	struct mesh *m = line(4);
+	nsec healed;
+
+	(void)state;
+	mesh_cut(m, 2);
+	pass(m, NS_PER_S);
+	assert_int_equal(connect(m, 0, 3), 0);
+	assert_non_null(mesh_last(m, 0, ROUTER_UNREACHABLE, 3, 0));
+	healed = mesh_now(m);
+	mesh_heal(m, 2);
+	pass(m, NS_PER_S);
+	/* Nobody asked again: the answer to the old probe made this route. */
+	assert_int_equal(counters(m, 0)->n_connect, 1);
+	assert_non_null(mesh_last(m, 0, ROUTER_ROUTE_ADDED, 3, healed));
+	assert_int_not_equal(connect(m, 0, 3), 0);
+	assert_int_equal(counters(m, 0)->n_connect_reused, 1);
+	finish(m);
+}
+
+/* ---- keeping ----------------------------------------------------------- */
+
+static void a_stored_route_is_opened_without_a_probe(void **state)
+{
+	struct mesh *m = line(4);
+	uint64_t n_probes;
+
+	(void)state;
+	mesh_close(m, 0, connect(m, 0, 3));
+	pass(m, NS_PER_S);
+	n_probes = counters(m, 0)->n_sent[MSG_PROBE];
+	assert_int_not_equal(connect(m, 0, 3), 0);
+	assert_int_equal(counters(m, 0)->n_sent[MSG_PROBE], n_probes);
+	assert_int_equal(counters(m, 0)->n_connect_reused, 1);
+	finish(m);
+}
+
+static void routes_outlive_restarts_of_all_nodes(void **state)
+{
+	struct mesh *m = line(4);
+
+	(void)state;
+	connect(m, 0, 3);
+	for (size_t i = 0; i < 4; i++) {
+		mesh_kill(m, i);
+		pass(m, NS_PER_S);
+		mesh_revive(m, i);
+		pass(m, NS_PER_S);
+	}
+	assert_int_not_equal(connect(m, 0, 3), 0);
+	assert_int_equal(counters(m, 0)->n_sent[MSG_PROBE], 0);
+	assert_int_equal(counters(m, 0)->n_connect_reused, 1);
+	finish(m);
+}
+
+static void a_stored_route_with_a_bad_signature_is_thrown_away(void **state)
+{
+	struct mesh *m = line(3);
+	struct route_proof *p = mem_new(p);
+	const struct mesh_event *e;
+
+	(void)state;
+	connect(m, 0, 2);
+	assert_true(router_route_get(mesh_router(m, 0), 0, p));
+	p->sigs[0][5] ^= 1;
+	mesh_kill(m, 0);
+	pass(m, NS_PER_S);
+	mesh_revive(m, 0);
+	/* The one that the node kept is good; this one looks like a newer. */
+	p->expiry_ms++;
+	route_proof_seal(p);
+	assert_true(router_route_add(mesh_router(m, 0), p, mesh_now(m)));
+	assert_int_not_equal(connect(m, 0, 2), 0);
+	e = mesh_last(m, 0, ROUTER_ROUTE_GONE, 2, 0);
+	assert_non_null(e);
+	assert_int_equal(counters(m, 0)->n_connect_reused, 0);
+	free(p);
+	finish(m);
+}
+
+static void routes_of_others_and_dead_ones_are_not_taken(void **state)
+{
+	struct mesh *m = line(3);
+	struct route_proof *p = mem_new(p), *bad = mem_new(bad);
+
+	(void)state;
+	connect(m, 0, 2);
+	assert_true(router_route_get(mesh_router(m, 0), 0, p));
+	assert_false(router_route_add(mesh_router(m, 1), p, mesh_now(m)));
+	*bad = *p;
+	bad->expiry_ms = mesh_wall(m);
+	assert_false(router_route_add(mesh_router(m, 0), bad, mesh_now(m)));
+	bad->expiry_ms = mesh_wall(m) + ROUTE_LIFETIME_MS + CLOCK_SKEW_MS + 1;
+	assert_false(router_route_add(mesh_router(m, 0), bad, mesh_now(m)));
+	*bad = *p;
+	bad->hops.hop[0].id = bad->hops.hop[1].id;
+	assert_false(router_route_add(mesh_router(m, 0), bad, mesh_now(m)));
+	*bad = *p;
+	bad->first_sig = 1;
+	assert_false(router_route_add(mesh_router(m, 0), bad, mesh_now(m)));
+	free(bad);
+	free(p);
+	finish(m);
+}
+
+static void a_route_goes_when_its_proof_expires(void **state)
+{
+	struct mesh *m = line(3);
+	struct route_proof *p = mem_new(p);
+
+	(void)state;
+	connect(m, 0, 2);
+	assert_true(router_route_get(mesh_router(m, 0), 0, p));
+	pass(m, ROUTE_LIFETIME_MS * NS_PER_MS);
+	assert_false(router_route_get(mesh_router(m, 0), 0, p));
+	assert_non_null(mesh_last(m, 0, ROUTER_ROUTE_GONE, 2, 0));
+	free(p);
+	finish(m);
+}
+
+/* ---- two circuits ------------------------------------------------------ */
+
+static void a_second_circuit_avoids_the_links_of_the_first(void **state)
+{
+	struct mesh *m = diamond();
+	circuit_no first = connect(m, 0, 3);
+	circuit_no second = connect_avoiding(m, 0, 3, first);
+	struct circuit_info info = info_of(m, 0, second);
+
+	(void)state;
+	assert_int_equal(info.hops.n, 2);
+	assert_int_equal(mesh_find(m, &info.hops.hop[0].id), 2);
+	finish(m);
+}
+
+static void a_path_that_is_to_be_avoided_is_better_than_none(void **state)
+{
+	struct mesh *m = line(3);
+	circuit_no first = connect(m, 0, 2);
+	nsec start = mesh_now(m);
+	circuit_no second = connect_avoiding(m, 0, 2, first);
+
+	(void)state;
+	assert_int_not_equal(second, 0);
+	assert_int_not_equal(second, first);
+	assert_true(mesh_opened(m, 0, 2, start)->at - start < NS_PER_S);
+	finish(m);
+}
+
+static void a_direct_link_that_is_to_be_avoided_is_gone_round(void **state)
+{
+	struct mesh *m = nodes(3);
+	circuit_no first, second;
+
+	(void)state;
+	mesh_add_link(m, 0, 1, &plain);
+	mesh_add_link(m, 0, 2, &plain);
+	mesh_add_link(m, 2, 1, &plain);
+	pass(m, NS_PER_S);
+	first = connect(m, 0, 1);
+	second = connect_avoiding(m, 0, 1, first);
+	assert_int_equal(info_of(m, 0, first).hops.n, 1);
+	assert_int_equal(info_of(m, 0, second).hops.n, 2);
+	finish(m);
+}
+
+static void a_broken_circuit_is_avoided_after_its_end(void **state)
+{
+	struct mesh *m = diamond();
+	circuit_no first = connect(m, 0, 3);
+	circuit_no second;
+
+	(void)state;
+	mesh_cut(m, 1);
+	pass(m, NS_PER_S);
+	assert_non_null(mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 3, 0));
+	second = connect_avoiding(m, 0, 3, first);
+	assert_int_equal(mesh_find(m, &info_of(m, 0, second).hops.hop[0].id),
+			 2);
+	finish(m);
+}
+
+/* ---- ending ------------------------------------------------------------ */
+
+static void a_cut_ends_the_circuit_at_both_ends(void **state)
+{
+	struct mesh *m = line(5);
+	const struct mesh_event *near, *far;
+	nsec cut;
+
+	(void)state;
+	connect(m, 0, 4);
+	cut = mesh_now(m);
+	mesh_cut(m, 2);
+	pass(m, NS_PER_S);
+	near = mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 4, cut);
+	far = mesh_last(m, 4, ROUTER_CIRCUIT_DOWN, 0, cut);
+	assert_non_null(near);
+	assert_non_null(far);
+	assert_int_equal(near->event.reason, CLOSE_LINK_DOWN);
+	assert_true(near->event.is_origin);
+	assert_false(far->event.is_origin);
+	for (size_t i = 0; i < 5; i++)
+		assert_null(mesh_router(m, i)->circuits.all);
+	assert_int_equal(counters(m, 0)->n_circuits_broken, 1);
+	finish(m);
+}
+
+static void closing_ends_the_circuit_everywhere(void **state)
+{
+	struct mesh *m = line(4);
+	const struct mesh_event *e;
+
+	(void)state;
+	mesh_close(m, 0, connect(m, 0, 3));
+	pass(m, NS_PER_S);
+	e = mesh_last(m, 3, ROUTER_CIRCUIT_DOWN, 0, 0);
+	assert_non_null(e);
+	assert_int_equal(e->event.reason, CLOSE_DONE);
+	for (size_t i = 0; i < 4; i++) {
+		assert_null(mesh_router(m, i)->circuits.all);
+		assert_int_equal(label_n_used(mesh_router(m, i)->labels), 0);
+	}
+	assert_int_equal(counters(m, 0)->n_circuits_broken, 0);
+	finish(m);
+}
+
+static void an_idle_circuit_ends_and_a_busy_one_does_not(void **state)
+{
+	struct mesh *m = line(3);
+	circuit_no c = connect(m, 0, 2);
+	struct relay_hop hop;
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		pass(m, CIRCUIT_IDLE_NS - 10 * NS_PER_S);
+		assert_true(mesh_send_packet(m, 0, c, 50, 1));
+	}
+	/* Asking where packets would go is no packet. */
+	pass(m, CIRCUIT_IDLE_NS - NS_PER_S);
+	assert_true(
+		router_circuit_out(mesh_router(m, 0), c, 0, mesh_now(m), &hop));
+	assert_null(mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 2, 0));
+	pass(m, 2 * NS_PER_S);
+	assert_int_equal(
+		mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 2, 0)->event.reason,
+		CLOSE_IDLE);
+	assert_non_null(mesh_last(m, 2, ROUTER_CIRCUIT_DOWN, 0, 0));
+	finish(m);
+}
+
+/* As if node 1 had forgotten the circuit without a word to node 0. */
+static bool loses_close_by_id(void *ctx, size_t from, size_t to, struct msg *m)
+{
+	static const struct nonce none;
+
+	(void)ctx;
+	return from != 1 || to != 0 || m->type != MSG_CLOSE ||
+	       memcmp(&m->close.open_id, &none, sizeof none) == 0;
+}
+
+static void a_packet_for_an_unknown_label_ends_its_circuit(void **state)
+{
+	struct mesh *m = line(4);
+	circuit_no c = connect(m, 0, 3);
+	struct circuit_info at_1;
+
+	(void)state;
+	assert_true(router_circuit_next(mesh_router(m, 1), 0, &at_1));
+	mesh_set_filter(m, loses_close_by_id, NULL);
+	mesh_close(m, 1, at_1.circuit);
+	pass(m, NS_PER_S);
+	assert_null(mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 3, 0));
+	assert_true(mesh_send_packet(m, 0, c, 10, 1));
+	pass(m, NS_PER_S);
+	assert_int_equal(counters(m, 1)->n_label_unknown, 1);
+	assert_int_equal(
+		mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 3, 0)->event.reason,
+		CLOSE_UNKNOWN_LABEL);
+	mesh_free(m);
+}
+
+/* A stream of such packets is not answered one for one. */
+static void unknown_labels_are_told_of_at_a_limited_rate(void **state)
+{
+	struct mesh *m = line(2);
+	struct relay_hop hop;
+
+	(void)state;
+	for (uint32_t i = 0; i < 1000; i++)
+		router_packet_received(mesh_router(m, 1), mesh_session(m, 1, 0),
+				       i + 7, 10, mesh_now(m), &hop);
+	assert_int_equal(counters(m, 1)->n_label_unknown, 1000);
+	assert_int_equal(counters(m, 1)->n_sent[MSG_CLOSE],
+			 CLOSE_UNKNOWN_BURST);
+	mesh_free(m);
+}
+
+static void a_packet_over_the_mtu_is_dropped_and_counted(void **state)
+{
+	struct mesh *m = line(3);
+	circuit_no c = connect(m, 0, 2);
+	size_t n;
+
+	(void)state;
+	assert_true(mesh_send_packet(m, 0, c, 1441, 1));
+	pass(m, NS_PER_S);
+	mesh_deliveries(m, &n);
+	assert_int_equal(n, 0);
+	assert_int_equal(counters(m, 1)->n_packet_too_big, 1);
+	assert_int_equal(info_of(m, 0, c).n_packets[TOWARD_TARGET], 1);
+	finish(m);
+}
+
+/* OPENED never comes: the relay gives up after its time, the origin sooner. */
+static bool loses_opened(void *ctx, size_t from, size_t to, struct msg *m)
+{
+	(void)ctx;
+	(void)from;
+	(void)to;
+	return m->type != MSG_OPENED && m->type != MSG_CLOSE;
+}
+
+static void a_pending_circuit_ends_in_time(void **state)
+{
+	struct mesh *m = line(3);
+
+	(void)state;
+	mesh_set_filter(m, loses_opened, NULL);
+	assert_int_equal(connect(m, 0, 2), 0);
+	assert_non_null(mesh_last(m, 0, ROUTER_UNREACHABLE, 2, 0));
+	assert_null(mesh_router(m, 0)->circuits.all);
+	assert_non_null(mesh_router(m, 1)->circuits.all);
+	pass(m, CIRCUIT_PENDING_NS);
+	assert_null(mesh_router(m, 1)->circuits.all);
 	mesh_free(m);
 }
 
@@ -67,6 +647,42 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_line_of_four_carries_packets_both_ways),
+		cmocka_unit_test(a_neighbour_is_asked_alone_and_over_one_link),
+		cmocka_unit_test(the_cheaper_way_is_taken),
+		cmocka_unit_test(both_disjoint_ways_are_answered_and_kept),
+		cmocka_unit_test(every_hop_costs_what_its_ends_claim),
+		cmocka_unit_test(a_node_in_the_middle_may_refuse_transit),
+		cmocka_unit_test(
+			a_node_without_a_path_is_proved_unreachable_at_once),
+		cmocka_unit_test(a_node_without_neighbours_knows_it_at_once),
+		cmocka_unit_test(silence_is_unreachable_but_not_proved),
+		cmocka_unit_test(
+			a_silent_node_further_on_is_timed_out_by_its_neighbour),
+		cmocka_unit_test(
+			unreachable_is_remembered_until_a_neighbour_comes),
+		cmocka_unit_test(
+			a_probe_is_offered_to_a_neighbour_that_comes_later),
+		cmocka_unit_test(a_stored_route_is_opened_without_a_probe),
+		cmocka_unit_test(routes_outlive_restarts_of_all_nodes),
+		cmocka_unit_test(
+			a_stored_route_with_a_bad_signature_is_thrown_away),
+		cmocka_unit_test(routes_of_others_and_dead_ones_are_not_taken),
+		cmocka_unit_test(a_route_goes_when_its_proof_expires),
+		cmocka_unit_test(
+			a_second_circuit_avoids_the_links_of_the_first),
+		cmocka_unit_test(
+			a_path_that_is_to_be_avoided_is_better_than_none),
+		cmocka_unit_test(
+			a_direct_link_that_is_to_be_avoided_is_gone_round),
+		cmocka_unit_test(a_broken_circuit_is_avoided_after_its_end),
+		cmocka_unit_test(a_cut_ends_the_circuit_at_both_ends),
+		cmocka_unit_test(closing_ends_the_circuit_everywhere),
+		cmocka_unit_test(an_idle_circuit_ends_and_a_busy_one_does_not),
+		cmocka_unit_test(
+			a_packet_for_an_unknown_label_ends_its_circuit),
+		cmocka_unit_test(unknown_labels_are_told_of_at_a_limited_rate),
+		cmocka_unit_test(a_packet_over_the_mtu_is_dropped_and_counted),
+		cmocka_unit_test(a_pending_circuit_ends_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

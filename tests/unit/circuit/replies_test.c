@@ -1,0 +1,90 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "circuit/replies.h"
+
+static void one_code_stands_for_all(void **state)
+{
+	static const struct {
+		const char *why;
+		enum nak_code codes[3];
+		enum nak_code want;
+		bool is_flawed;
+	} cases[] = {
+		{ "only duplicates",
+		  { NAK_DUPLICATE, NAK_DUPLICATE, NAK_DUPLICATE },
+		  NAK_DUPLICATE,
+		  false },
+		{ "a duplicate says nothing beside a dead end",
+		  { NAK_DUPLICATE, NAK_DEAD_END, NAK_DUPLICATE },
+		  NAK_DEAD_END,
+		  false },
+		{ "a larger ring may help",
+		  { NAK_TTL, NAK_DEAD_END, NAK_DUPLICATE },
+		  NAK_TTL,
+		  false },
+		{ "a quota hides all else",
+		  { NAK_TTL, NAK_DEAD_END, NAK_RATE },
+		  NAK_RATE,
+		  true },
+		{ "silence hides all else",
+		  { NAK_TIMEOUT, NAK_DEAD_END, NAK_TTL },
+		  NAK_TIMEOUT,
+		  true },
+		{ "a link that went down hides all else",
+		  { NAK_DEAD_END, NAK_TTL, NAK_LINK },
+		  NAK_LINK,
+		  true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct replies rs = { 0 };
+
+		for (session_no s = 1; s <= 3; s++)
+			replies_expect(&rs, s);
+		for (session_no s = 1; s <= 3; s++) {
+			assert_int_equal(rs.n_owed, 4 - s);
+			assert_true(replies_nak(&rs, s, cases[i].codes[s - 1]));
+		}
+		if (replies_sum(&rs) != cases[i].want ||
+		    replies_are_flawed(&rs) != cases[i].is_flawed)
+			fail_msg("%s", cases[i].why);
+		replies_deinit(&rs);
+	}
+}
+
+static void each_session_replies_once(void **state)
+{
+	struct replies rs = { 0 };
+
+	(void)state;
+	replies_expect(&rs, 1);
+	replies_expect(&rs, 2);
+	assert_false(replies_nak(&rs, 3, NAK_DEAD_END));
+	assert_true(replies_nak(&rs, 1, NAK_DEAD_END));
+	assert_false(replies_nak(&rs, 1, NAK_TTL));
+	assert_false(replies_have(&rs, NAK_TTL));
+	replies_answer(&rs, 2);
+	assert_int_equal(rs.n_owed, 0);
+	assert_true(rs.has_answer);
+	assert_false(replies_nak(&rs, 2, NAK_DEAD_END));
+	assert_true(replies_was_sent(&rs, 2));
+	assert_false(replies_is_owed(&rs, 2));
+	assert_false(replies_was_sent(&rs, 3));
+	replies_deinit(&rs);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_code_stands_for_all),
+		cmocka_unit_test(each_session_replies_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
