@@ -312,9 +312,12 @@ void stream_end(struct stream *s)
 
 void stream_consumed(struct stream *s, size_t len)
 {
-	if (s->state != STREAM_GONE && s->kind == STREAM_TCP &&
-	    s->channel != NULL)
-		quic_stream_consumed(s->channel->quic, s->id, len);
+	if (s->state == STREAM_GONE || s->kind != STREAM_TCP ||
+	    s->channel == NULL)
+		return;
+	quic_stream_consumed(s->channel->quic, s->id, len);
+	/* The far end may be waiting for the window and nothing else. */
+	channel_mark(s->channel);
 }
 
 void stream_close(struct stream *s, enum stream_error why)
