@@ -16,13 +16,11 @@ def _lab_possible():
         pytest.skip(why)
 
 
-@pytest.fixture(scope="module")
-def make_lab(_lab_possible, request):
-    """Labs that last as long as their module; they must end cleanly."""
+def labs(request):
     made = []
 
     def make(name=None):
-        made.append(netlab.Lab(name or request.module.__name__))
+        made.append(netlab.Lab(name or request.node.name))
         return made[-1]
 
     yield make
@@ -32,6 +30,18 @@ def make_lab(_lab_possible, request):
     finally:
         for lab in made:
             lab.close()
+
+
+@pytest.fixture(scope="module")
+def make_lab(_lab_possible, request):
+    """Labs that last as long as their module; they must end cleanly."""
+    yield from labs(request)
+
+
+@pytest.fixture
+def make_short_lab(_lab_possible, request):
+    """Labs that last as long as their test; they must end cleanly."""
+    yield from labs(request)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,90 @@
+"""Networks of other shapes, whose nodes find each other by beacons alone."""
+
+import random
+
+import pytest
+
+from netlab import SANITIZED
+
+
+def met(lab):
+    """Waits until every wire carries a session."""
+    for wire in lab.wires:
+        (one, _), (other, _) = wire.ends
+        one.log_wait(f"session up: .*peer={other.fuse}", timeout=20)
+    return lab
+
+
+def ring(lab, n):
+    nodes = lab.nodes(*"abcdefgh"[:n])
+    for i in range(n):
+        lab.wire(nodes[i - 1], nodes[i])
+    lab.start()
+    return met(lab)
+
+
+def test_ring_of_six(make_short_lab):
+    lab = ring(make_short_lab("ring"), 6)
+    nodes = lab.daemons()
+    for one in nodes:
+        for other in nodes:
+            one.ping(other)
+
+
+WIRES = {
+    "IPv4 only": {"v6": False},
+    "IPv6 only": {"v4": False},
+    "1280 bytes": {"mtu": 1280},
+    "1280 bytes, IPv6 only": {"mtu": 1280, "v4": False},
+    "9000 bytes": {"mtu": 9000},
+}
+
+
+@pytest.mark.parametrize("static", [False, True], ids=["by beacons", "by configuration"])
+@pytest.mark.parametrize("kind", WIRES)
+def test_wires(make_short_lab, kind, static):
+    """A - B - C over wires of one kind: found, pinged, and full packets both ways."""
+    lab = make_short_lab("wires")
+    service = {"service web": {"port": 8080, "allow": "*"}}
+    a, b, c = lab.nodes("a", "b", "c", sections=service)
+    if static:
+        for n in (a, b, c):
+            n.sections["discovery"]["lan"] = "off"
+    for left, right in ((a, b), (b, c)):
+        lab.wire(left, right, static=static, **WIRES[kind])
+    lab.start()
+    met(lab)
+    a.ping(c)
+    text = "0123456789" * 200_000
+    root = lab.dir / "www"
+    root.mkdir()
+    (root / "page").write_text(text)
+    c.web(root, c.address)
+    for socks in (True, False):
+        assert a.curl(f"http://[{c.address}]:8080/page", socks=socks).stdout == text
+
+
+def random_graph(seed, n, extra):
+    """Edges of a connected graph: a random tree, and some more."""
+    rng = random.Random(seed)
+    edges = {(rng.randrange(i), i) for i in range(1, n)}
+    while len(edges) < n - 1 + extra:
+        i, j = sorted(rng.sample(range(n), 2))
+        edges.add((i, j))
+    return sorted(edges), rng
+
+
+def test_random_graph_of_sixteen(make_short_lab):
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")  # shown when it fails
+    edges, rng = random_graph(seed, 16, 8)
+    print(f"edges {edges}")
+    lab = make_short_lab("random")
+    nodes = lab.nodes(*"abcdefghijklmnop")
+    for i, j in edges:
+        lab.wire(nodes[i], nodes[j])
+    lab.start()
+    met(lab)
+    pairs = [(x, y) for x in nodes for y in nodes if x is not y]
+    for one, other in rng.sample(pairs, 20 if SANITIZED else 60):
+        one.ping(other)
