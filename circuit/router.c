@@ -40,6 +40,11 @@ void router_free(struct router *r)
 	free(r);
 }
 
+void router_set_transit(struct router *r, bool transit)
+{
+	r->config.transit = transit;
+}
+
 void router_set_wall(struct router *r, uint64_t wall_ms, nsec now)
 {
 	r->wall_ms = wall_ms;

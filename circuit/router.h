@@ -82,6 +82,9 @@ enum msg_verdict router_handle_message(struct router *r, session_no s,
 void router_connect(struct router *r, const struct node_id *target,
 		    circuit_no avoid, nsec now);
 
+/* Whether to relay for others from now on; circuits that stand are kept. */
+void router_set_transit(struct router *r, bool transit);
+
 void router_circuit_close(struct router *r, circuit_no c,
 			  enum close_reason reason, nsec now);
 

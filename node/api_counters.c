@@ -168,7 +168,8 @@ json_t *api_get_counters(void *ctx, const struct api_request *r, int *status)
 {
 	const struct api_handlers *h = ctx;
 	const struct node *n = h->node;
-	const struct router_counters *router = router_counters(n->router);
+	const struct router_counters *router =
+		router_counters(n->overlay->router);
 	json_t *o = json_object();
 
 	(void)r;
@@ -181,10 +182,13 @@ json_t *api_get_counters(void *ctx, const struct api_request *r, int *status)
 				      "received",
 				      words(router->n_received, MSG_HELLO,
 					    MSG_TYPES, msg_type_text)));
-	GROUP(o, "sessions", sessions_counters(n->sessions), session_fields);
-	GROUP(o, "udp", udp_counters(sessions_udp(n->sessions)), udp_fields);
-	GROUP(o, "channels", channels_counters(n->channels), channel_fields);
-	GROUP(o, "destinations", dest_counters(n->dests), dest_fields);
+	GROUP(o, "sessions", sessions_counters(n->overlay->sessions),
+	      session_fields);
+	GROUP(o, "udp", udp_counters(sessions_udp(n->overlay->sessions)),
+	      udp_fields);
+	GROUP(o, "channels", channels_counters(n->overlay->channels),
+	      channel_fields);
+	GROUP(o, "destinations", dest_counters(n->overlay->dests), dest_fields);
 	GROUP(o, "peers", peers_counters(neighbours_peers(n->neighbours)),
 	      peer_fields);
 	GROUP(o, "services", services_counts(n->services), service_fields);

@@ -17,7 +17,7 @@ static const struct identity *identity_of(const struct node *n,
 	p = peers_find(neighbours_peers(n->neighbours), id);
 	if (p != NULL && p->is_identified)
 		return &p->who;
-	return router_identity_find(n->router, id);
+	return router_identity_find(n->overlay->router, id);
 }
 
 static json_t *node_object(const struct node *n, const struct node_id *id,
@@ -136,7 +136,7 @@ static bool short_name_find(const struct node *n, const char *name,
 			}
 		}
 	}
-	who = router_identity_by_name(n->router, name);
+	who = router_identity_by_name(n->overlay->router, name);
 	if (who != NULL)
 		*out = who->id;
 	return who != NULL;

@@ -15,7 +15,7 @@ static bool session_of(const struct node *n, const struct node_id *id,
 	struct session_info info;
 	bool found = false;
 
-	for (session_no s = 0; sessions_next(n->sessions, s, &info);
+	for (session_no s = 0; sessions_next(n->overlay->sessions, s, &info);
 	     s = info.no) {
 		if (info.is_up && id_equal(&info.peer.id, id) &&
 		    (!found || info.rtt < out->rtt)) {
@@ -30,12 +30,12 @@ static bool session_of(const struct node *n, const struct node_id *id,
 static bool circuit_of(const struct node *n, const struct node_id *id,
 		       struct circuit_info *out, nsec *rtt)
 {
-	struct channel *c = dest_channel(n->dests, id);
+	struct channel *c = dest_channel(n->overlay->dests, id);
 
 	if (c == NULL || channel_circuit(c) == 0)
 		return false;
 	*rtt = channel_rtt(c);
-	return router_circuit_get(n->router, channel_circuit(c), out);
+	return router_circuit_get(n->overlay->router, channel_circuit(c), out);
 }
 
 static void set_direct(json_t *o, const struct session_info *s)
@@ -199,8 +199,8 @@ json_t *api_get_links(void *ctx, const struct api_request *r, int *status)
 
 	(void)r;
 	(void)status;
-	for (session_no s = 0; sessions_next(h->node->sessions, s, &info);
-	     s = info.no)
+	for (session_no s = 0;
+	     sessions_next(h->node->overlay->sessions, s, &info); s = info.no)
 		json_array_append_new(a, link_object(h->node, &info));
 	return json_pack("{s:o}", "links", a);
 }
@@ -237,7 +237,8 @@ json_t *api_get_routes(void *ctx, const struct api_request *r, int *status)
 		return error;
 	a = json_array();
 	p = mem_new(p);
-	for (size_t i = 0; router_route_get(h->node->router, i, p); i++) {
+	for (size_t i = 0; router_route_get(h->node->overlay->router, i, p);
+	     i++) {
 		if (dst == NULL || id_equal(&p->target, &id))
 			json_array_append_new(a, route(h->node, p));
 	}
@@ -265,7 +266,7 @@ static json_t *channel_object(const struct node *n,
 	struct channel *ch;
 	size_t index = 0;
 
-	while (channels_next(n->channels, &index, &ch)) {
+	while (channels_next(n->overlay->channels, &index, &ch)) {
 		if (channel_circuit(ch) == c->circuit && channel_is_up(ch))
 			return json_pack("{s:o, s:I}", "rtt_ms",
 					 api_ms(channel_rtt(ch)), "streams",
@@ -312,7 +313,8 @@ json_t *api_get_circuits(void *ctx, const struct api_request *r, int *status)
 
 	(void)r;
 	(void)status;
-	for (circuit_no c = 0; router_circuit_next(h->node->router, c, info);
+	for (circuit_no c = 0;
+	     router_circuit_next(h->node->overlay->router, c, info);
 	     c = info->circuit)
 		json_array_append_new(a, circuit(h->node, info));
 	free(info);

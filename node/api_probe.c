@@ -232,8 +232,8 @@ static void ask_hops(struct job *j)
 		};
 
 		j->hops[i].job = j;
-		j->hops[i].ping = ping_new(n->loop, n->dests, &config, hop_done,
-					   &j->hops[i]);
+		j->hops[i].ping = ping_new(n->loop, n->overlay->dests, &config,
+					   hop_done, &j->hops[i]);
 		j->n_waiting++;
 	}
 	if (j->n_waiting == 0)
@@ -250,9 +250,9 @@ static void target_done(void *ctx, const struct ping_result *r)
 
 	j->ping = NULL;
 	j->result = *r;
-	c = dest_channel(n->dests, &j->id);
-	if (c == NULL ||
-	    !router_circuit_get(n->router, channel_circuit(c), &j->circuit))
+	c = dest_channel(n->overlay->dests, &j->id);
+	if (c == NULL || !router_circuit_get(n->overlay->router,
+					     channel_circuit(c), &j->circuit))
 		memset(&j->circuit, 0, sizeof j->circuit);
 	if (has_failed(r))
 		reply_failed(j);
@@ -297,7 +297,7 @@ static json_t *begin(struct api_handlers *h, const struct api_request *r,
 		(CONNECT_LIMIT_NS + config->count * config->interval +
 		 2 * config->timeout);
 	j->call = api_defer(r, limit);
-	j->ping = ping_new(n->loop, n->dests, config, target_done, j);
+	j->ping = ping_new(n->loop, n->overlay->dests, config, target_done, j);
 	return NULL;
 }
 

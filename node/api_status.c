@@ -69,7 +69,8 @@ static json_t *count_circuits(const struct node *n)
 	int n_ours = 0, n_transit = 0, n_pending = 0;
 	struct circuit_info info;
 
-	for (circuit_no c = 0; router_circuit_next(n->router, c, &info);
+	for (circuit_no c = 0;
+	     router_circuit_next(n->overlay->router, c, &info);
 	     c = info.circuit) {
 		if (!info.is_established)
 			n_pending++;
@@ -87,7 +88,7 @@ static json_t *count_sessions(const struct node *n)
 	int n_up = 0, n_handshakes = 0;
 	struct session_info info;
 
-	for (session_no s = 0; sessions_next(n->sessions, s, &info);
+	for (session_no s = 0; sessions_next(n->overlay->sessions, s, &info);
 	     s = info.no)
 		*(info.is_up ? &n_up : &n_handshakes) += 1;
 	return json_pack("{s:i, s:i}", "up", n_up, "handshakes", n_handshakes);
@@ -125,7 +126,7 @@ json_t *api_get_status(void *ctx, const struct api_request *r, int *status)
 
 	(void)r;
 	(void)status;
-	while (router_route_get(n->router, n_routes, proof))
+	while (router_route_get(n->overlay->router, n_routes, proof))
 		n_routes++;
 	free(proof);
 	addr_net_text(net, &n->credentials.net);

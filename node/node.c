@@ -1,7 +1,6 @@
 #include "node/node.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -14,7 +13,6 @@
 #include "node/tun_link.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
-#include "proto/base/view.h"
 
 enum {
 	FLUSH_ROUNDS_MAX = 64,
@@ -22,29 +20,18 @@ enum {
 };
 
 #define MINUTE_NS (60 * NS_PER_S)
+/* SIGTERM: how long open streams may go on. */
+#define DRAIN_NS      (4 * NS_PER_S)
+#define DRAIN_LOOK_NS (20 * NS_PER_MS)
 
-/* ---- sessions and the router ---- */
+/* ---- what the overlay tells ---- */
 
-static void session_up(void *ctx, const struct session_info *s,
-		       const uint8_t *chain, size_t chain_len,
-		       const struct msg_link *link)
+static bool session_up(void *ctx, const struct session_info *s,
+		       const uint8_t *chain, size_t chain_len)
 {
 	struct node *n = ctx;
 
-	if (!neighbours_session_up(n->neighbours, s, chain, chain_len)) {
-		sessions_close(n->sessions, s->no, "not wanted");
-		return;
-	}
-	router_session_up(n->router, s->no, &s->peer, chain, chain_len, link,
-			  loop_now(n->loop));
-}
-
-static void session_measured(void *ctx, session_no s,
-			     const struct msg_link *link)
-{
-	struct node *n = ctx;
-
-	router_session_measured(n->router, s, link, loop_now(n->loop));
+	return neighbours_session_up(n->neighbours, s, chain, chain_len);
 }
 
 static void session_down(void *ctx, const struct session_info *s)
@@ -52,164 +39,50 @@ static void session_down(void *ctx, const struct session_info *s)
 	struct node *n = ctx;
 
 	neighbours_session_down(n->neighbours, s);
-	if (s->is_up)
-		router_session_down(n->router, s->no, loop_now(n->loop));
 }
 
-static enum msg_verdict session_message(void *ctx, session_no s,
-					const struct msg *m)
+static void route_added(void *ctx, const struct route_proof *route)
 {
 	struct node *n = ctx;
 
-	return router_handle_message(n->router, s, m, loop_now(n->loop));
+	keep_route_put(n->store, route);
 }
 
-/* The data path: no allocation, no log. */
-static void session_packet(void *ctx, session_no s, const struct packet *p,
-			   const uint8_t *raw, size_t len)
-{
-	struct node *n = ctx;
-	struct view v = view_of(raw, len);
-	uint32_t word = view_be32(&v);
-	struct relay_hop hop;
-	uint8_t header[LABEL_BYTES];
-
-	switch (router_packet_received(n->router, s, p->label,
-				       len - LABEL_BYTES, loop_now(n->loop),
-				       &hop)) {
-	case RELAY_FORWARD:
-		word = packet_relabel(word, hop.label);
-		header[0] = (uint8_t)(word >> 24);
-		header[1] = (uint8_t)(word >> 16);
-		header[2] = (uint8_t)(word >> 8);
-		header[3] = (uint8_t)word;
-		sessions_send_packet(n->sessions, hop.session, header,
-				     sizeof header, raw + LABEL_BYTES,
-				     len - LABEL_BYTES);
-		break;
-	case RELAY_DELIVER:
-		channels_receive(n->channels, hop.circuit, p);
-		break;
-	default:
-		break;
-	}
-}
-
-static void session_writable(void *ctx, session_no s)
+static void route_gone(void *ctx, const struct route_proof *route)
 {
 	struct node *n = ctx;
 
-	channels_session_writable(n->channels, s);
+	keep_route_del(n->store, route);
 }
 
-static const struct session_events session_events = {
-	.up = session_up,
-	.measured = session_measured,
-	.down = session_down,
-	.message = session_message,
-	.packet = session_packet,
-	.writable = session_writable,
+static void identity_learnt(void *ctx, const struct identity *who,
+			    const uint8_t *chain, size_t chain_len)
+{
+	struct node *n = ctx;
+
+	neighbours_identity(n->neighbours, who, chain, chain_len);
+}
+
+static const struct overlay_events overlay_events = {
+	.session_up = session_up,
+	.session_down = session_down,
+	.route_added = route_added,
+	.route_gone = route_gone,
+	.identity = identity_learnt,
 };
-
-/* ---- what the router tells ---- */
-
-static void log_circuit(const struct router_event *ev)
-{
-	char name[NAME_ID_TEXT_MAX];
-
-	name_of_id(name, &ev->peer);
-	if (ev->type == ROUTER_CIRCUIT_UP && ev->is_origin)
-		log_info("circuit open: circuit=%u dest=%s took_ms=%" PRIu64,
-			 ev->circuit, name, ev->took / NS_PER_MS);
-	else if (ev->type == ROUTER_CIRCUIT_UP)
-		log_debug("circuit accepted: circuit=%u from=%s", ev->circuit,
-			  name);
-	else if (ev->type == ROUTER_UNREACHABLE)
-		log_info("node unreachable: dest=%s proved=%s took_ms=%" PRIu64,
-			 name, ev->is_proved ? "yes" : "no",
-			 ev->took / NS_PER_MS);
-	else
-		log_debug("circuit closed: circuit=%u peer=%s reason=\"%s\"",
-			  ev->circuit, name, close_reason_text(ev->reason));
-}
-
-static void handle_event(struct node *n, const struct router_event *ev)
-{
-	const struct identity *who;
-	const uint8_t *chain;
-	size_t chain_len;
-
-	switch (ev->type) {
-	case ROUTER_CIRCUIT_UP:
-		log_circuit(ev);
-		channels_circuit_up(n->channels, ev->circuit, &ev->peer,
-				    ev->is_origin);
-		dests_handle_event(n->dests, ev);
-		break;
-	case ROUTER_CIRCUIT_DOWN:
-		log_circuit(ev);
-		channels_circuit_down(n->channels, ev->circuit);
-		break;
-	case ROUTER_UNREACHABLE:
-		log_circuit(ev);
-		dests_handle_event(n->dests, ev);
-		break;
-	case ROUTER_ROUTE_ADDED:
-		keep_route_put(n->store, ev->route);
-		break;
-	case ROUTER_ROUTE_GONE:
-		keep_route_del(n->store, ev->route);
-		break;
-	case ROUTER_IDENTITY:
-		who = router_identity_find(n->router, &ev->peer);
-		chain = router_chain_find(n->router, &ev->peer, &chain_len);
-		if (who != NULL && chain != NULL)
-			neighbours_identity(n->neighbours, who, chain,
-					    chain_len);
-		break;
-	}
-}
-
-static bool pump_router(struct node *n)
-{
-	struct router_event ev;
-	struct router_send out;
-	bool did_anything = false;
-
-	while (router_next_event(n->router, &ev)) {
-		handle_event(n, &ev);
-		did_anything = true;
-	}
-	while (router_next_send(n->router, &out)) {
-		sessions_send(n->sessions, out.session, out.msg);
-		did_anything = true;
-	}
-	return did_anything;
-}
 
 static void turn_end(void *ctx)
 {
 	struct node *n = ctx;
 
 	for (int i = 0; i < FLUSH_ROUNDS_MAX; i++) {
-		bool did = pump_router(n);
+		bool did = overlay_flush(n->overlay);
 
-		did |= dests_flush(n->dests);
-		did |= channels_flush(n->channels);
 		did |= neighbours_flush(n->neighbours);
-		did |= sessions_flush(n->sessions);
 		if (!did)
 			break;
 	}
-	loop_timer_set(n->loop, &n->router_timer, router_deadline(n->router));
-}
-
-static void router_timer_fired(struct timer *t)
-{
-	struct node *n = (struct node *)((char *)t -
-					 offsetof(struct node, router_timer));
-
-	router_handle_timeout(n->router, loop_now(n->loop));
+	overlay_set_timer(n->overlay);
 }
 
 static void minute_fired(struct timer *t)
@@ -218,82 +91,18 @@ static void minute_fired(struct timer *t)
 		(struct node *)((char *)t - offsetof(struct node, minute));
 	nsec now = loop_now(n->loop);
 
-	router_set_wall(n->router, loop_wall_ms(n->loop), now);
+	router_set_wall(n->overlay->router, loop_wall_ms(n->loop), now);
 	neighbours_minute(n->neighbours);
 	loop_timer_set(n->loop, t, now + MINUTE_NS);
 }
 
 /* ---- making the parts ---- */
 
-static bool check_chain(void *ctx, const uint8_t *chain, size_t len,
-			struct identity *out)
-{
-	struct node *n = ctx;
-
-	return cert_check(n->credentials.trust, chain, len,
-			  (int64_t)(loop_wall_ms(n->loop) / 1000),
-			  out) == CERT_OK;
-}
-
-/* Reset tokens must survive a restart, so their key follows from ours. */
-static void derive_key(uint8_t out[32], const struct sign_key *key,
-		       const char *purpose)
-{
-	crypto_generichash(out, 32, (const uint8_t *)purpose, strlen(purpose),
-			   key->seed, sizeof key->seed);
-}
-
-static void make_router(struct node *n)
-{
-	struct router_config rc = {
-		.self = n->credentials.self,
-		.ca = *trust_hash(n->credentials.trust),
-		.key = n->credentials.key,
-		.chain = n->credentials.chain,
-		.chain_len = n->credentials.chain_len,
-		.check = check_chain,
-		.check_ctx = n,
-		.transit = n->config.node.transit != TRANSIT_OFF,
-		.wall_ms = loop_wall_ms(n->loop),
-	};
-	uint8_t seed[32];
-
-	randombytes_buf(seed, sizeof seed);
-	rng_init_bytes(&rc.rng, seed);
-	n->router = router_new(&rc, loop_now(n->loop));
-	n->router_timer.fire = router_timer_fired;
-}
-
-static int make_core(struct node *n, char *why, size_t why_cap)
-{
-	uint8_t key[32];
-
-	n->tls = quic_tls_new(&n->credentials);
-	if (n->tls == NULL) {
-		snprintf(why, why_cap,
-			 "GnuTLS does not take the certificate and key in %s",
-			 n->config.node.state);
-		return -EINVAL;
-	}
-	make_router(n);
-	derive_key(key, n->credentials.key, "qanat/v1/reset/session");
-	n->sessions = sessions_new(n->loop, n->tls, key, n->config.node.name,
-				   n->config.node.transit != TRANSIT_OFF,
-				   &session_events, n);
-	n->dests = dests_new(n->loop, n->router);
-	derive_key(key, n->credentials.key, "qanat/v1/reset/channel");
-	n->channels = channels_new(n->loop, n->tls, key, n->router, n->sessions,
-				   &dest_channel_events, n->dests);
-	dests_set_channels(n->dests, n->channels);
-	sodium_memzero(key, sizeof key);
-	return 0;
-}
-
 static int listen_one(struct node *n, const union endpoint *at, char *why,
 		      size_t why_cap)
 {
 	char text[ENDPOINT_TEXT_MAX];
-	int rv = udp_listen(sessions_udp(n->sessions), at);
+	int rv = udp_listen(sessions_udp(n->overlay->sessions), at);
 
 	endpoint_text(text, at);
 	if (rv == 0)
@@ -351,7 +160,8 @@ static bool peer_has_name(void *ctx, const struct node_id *peer,
 			  const char *name)
 {
 	struct node *n = ctx;
-	const struct identity *who = router_identity_find(n->router, peer);
+	const struct identity *who =
+		router_identity_find(n->overlay->router, peer);
 
 	for (size_t i = 0; who != NULL && i < who->n_names; i++) {
 		if (strcmp(who->names[i], name) == 0)
@@ -364,7 +174,7 @@ static bool lookup_name(void *ctx, const char *shortname, struct node_id *out)
 {
 	struct node *n = ctx;
 	const struct identity *who =
-		router_identity_by_name(n->router, shortname);
+		router_identity_by_name(n->overlay->router, shortname);
 
 	if (who == NULL)
 		return false;
@@ -397,8 +207,8 @@ static void open_tun(struct node *n)
 		log_warn("no TUN, going on with SOCKS only: %s", why);
 		return;
 	}
-	n->tun = tun_new(n->loop, link.fd, n->dests, n->services, &c->net,
-			 &c->self.id);
+	n->tun = tun_new(n->loop, link.fd, n->overlay->dests, n->services,
+			 &c->net, &c->self.id);
 	services_tun_up(n->services);
 	log_info("TUN up: name=%s mtu=%u", link.name, mtu);
 }
@@ -411,7 +221,7 @@ static void open_edges(struct node *n)
 	n->services =
 		services_new(n->loop, &n->config, &self, peer_has_name, n);
 	n->echo = echo_new(n->loop);
-	dests_set_requests(n->dests, request_came, n);
+	dests_set_requests(n->overlay->dests, request_came, n);
 	open_tun(n);
 }
 
@@ -419,20 +229,50 @@ static int open_socks(struct node *n, char *why, size_t why_cap)
 {
 	if (!n->config.socks.enabled)
 		return 0;
-	n->socks = socks_new(n->loop, n->dests, &n->credentials.net,
+	n->socks = socks_new(n->loop, n->overlay->dests, &n->credentials.net,
 			     lookup_name, n);
 	return socks_start(n->socks, &n->config, why, why_cap);
 }
 
 /* ---- signals ---- */
 
+static size_t count_streams(const struct node *n)
+{
+	struct channel *c;
+	size_t index = 0, sum = 0;
+
+	while (channels_next(n->overlay->channels, &index, &c))
+		sum += channel_n_streams(c);
+	return sum;
+}
+
+static void drain_fired(struct timer *t)
+{
+	struct node *n =
+		(struct node *)((char *)t - offsetof(struct node, drain));
+	nsec now = loop_now(n->loop);
+
+	if (count_streams(n) == 0 || now >= n->stop_at)
+		loop_stop(n->loop);
+	else
+		loop_timer_set(n->loop, t, now + DRAIN_LOOK_NS);
+}
+
+/* Others are sent elsewhere at once, and what is open may end by itself. */
 static void on_stop(uv_signal_t *signal, int number)
 {
 	struct node *n = signal->data;
 
 	loop_turn(n->loop);
-	log_info("stopping: signal=%d", number);
-	loop_stop(n->loop);
+	if (n->stop_at != 0) {
+		loop_stop(n->loop); /* asked twice */
+		return;
+	}
+	log_info("stopping: signal=%d streams=%zu", number, count_streams(n));
+	n->stop_at = loop_now(n->loop) + DRAIN_NS;
+	overlay_drain(n->overlay);
+	n->drain.fire = drain_fired;
+	loop_timer_set(n->loop, &n->drain, loop_now(n->loop) + DRAIN_LOOK_NS);
 }
 
 static void on_reload(uv_signal_t *signal, int number)
@@ -515,15 +355,22 @@ static int build(struct node *n, char *why, size_t why_cap)
 	if (rv < 0)
 		return rv;
 	log_identity(n);
-	rv = make_core(n, why, why_cap);
-	if (rv < 0)
-		return rv;
+	n->overlay = overlay_new(n->loop, &n->credentials, n->config.node.name,
+				 n->config.node.transit != TRANSIT_OFF,
+				 &overlay_events, n);
+	if (n->overlay == NULL) {
+		snprintf(why, why_cap,
+			 "GnuTLS does not take the certificate and key in %s",
+			 n->config.node.state);
+		return -EINVAL;
+	}
 	rv = listen_all(n, why, why_cap);
 	if (rv < 0)
 		return rv;
-	n->neighbours = neighbours_new(n->loop, n->sessions, &n->credentials,
-				       &n->config, n->store);
-	keep_load(n->store, n->router, n->neighbours, loop_now(n->loop));
+	n->neighbours = neighbours_new(n->loop, n->overlay->sessions,
+				       &n->credentials, &n->config, n->store);
+	keep_load(n->store, n->overlay->router, n->neighbours,
+		  loop_now(n->loop));
 	open_edges(n);
 	rv = open_socks(n, why, why_cap);
 	if (rv < 0)
@@ -599,15 +446,6 @@ static void close_signals(struct node *n)
 	}
 }
 
-/* What the router has left to say; its events have nobody to go to. */
-static void send_last(struct node *n)
-{
-	struct router_send out;
-
-	while (router_next_send(n->router, &out))
-		sessions_send(n->sessions, out.session, out.msg);
-}
-
 void node_free(struct node *n)
 {
 	size_t n_looking_up = 0;
@@ -621,15 +459,9 @@ void node_free(struct node *n)
 	tun_free(n->tun);
 	echo_free(n->echo);
 	services_free(n->services);
-	channels_free(n->channels);
-	dests_free(n->dests);
-	if (n->router != NULL && n->sessions != NULL)
-		send_last(n);
-	/* The sessions tell the router and the neighbours of their end. */
-	sessions_free(n->sessions);
+	/* The sessions tell the neighbours of their end. */
+	overlay_free(n->overlay);
 	n_looking_up = neighbours_free(n->neighbours);
-	router_free(n->router);
-	quic_tls_free(n->tls);
 	store_close(n->store);
 	if (n->loop != NULL) {
 		close_signals(n);

@@ -9,6 +9,7 @@
 #include "node/loop.h"
 #include "node/neighbours.h"
 #include "node/node.h"
+#include "node/overlay.h"
 #include "node/quic_tls.h"
 #include "node/service.h"
 #include "node/session.h"
@@ -26,18 +27,15 @@ struct node {
 	bool has_credentials;
 	struct credentials credentials;
 	struct store *store;
-	struct quic_tls *tls;
-	struct router *router;
-	struct sessions *sessions;
-	struct dests *dests;
-	struct channels *channels;
+	struct overlay *overlay;
 	struct neighbours *neighbours;
 	struct services *services;
 	struct echo *echo;
 	struct api_handlers *api;
 	struct tun *tun;     /* NULL: SOCKS only */
 	struct socks *socks; /* NULL: off */
-	struct timer router_timer, minute;
+	struct timer minute, drain;
+	nsec stop_at; /* 0: not stopping */
 	uv_signal_t signals[3];
 	nsec started;
 };
