@@ -169,7 +169,7 @@ json_t *api_post_reload(void *ctx, const struct api_request *r, int *status)
 
 	(void)r;
 	if (node_reload(h->node, why, sizeof why) < 0) {
-		*status = 400;
+		*status = 422;
 		return api_error("bad-config", why, "nothing was changed");
 	}
 	return json_pack("{s:s}", "needs_restart", why);

@@ -10,10 +10,19 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *help;
 } verbs[] = {
+	{ "status", cmd_status, "this node, and every node that it knows" },
+	{ "peers", cmd_peers, "the nodes that are known" },
+	{ "links", cmd_links, "the sessions with neighbours" },
+	{ "routes", cmd_routes, "the proven paths: [DST]" },
+	{ "circuits", cmd_circuits, "the circuits that begin, end or pass" },
+	{ "ping", cmd_ping, "the way to DST and back" },
+	{ "trace", cmd_trace, "each hop of the circuit to DST" },
+	{ "check", cmd_check, "check the configuration and certificates" },
+	{ "reload", cmd_reload, "read the configuration again" },
+	{ "version", cmd_version, "of the command and the daemon" },
 	{ "ca", cmd_ca, "make a cluster's CA, sign certificates" },
 	{ "keygen", cmd_keygen, "make a node's key" },
 	{ "cert", cmd_cert, "show a node's certificate" },
-	{ "check", cmd_cert, "check a node's key and certificate" },
 };
 
 static void print_usage(FILE *f)
