@@ -66,19 +66,27 @@ help:
 deps:
 	@.ci/deps
 
+# Fakes stand in for a part of the node in the tests which include them: they
+# come before the archive that holds the real one.
+ordered = $(filter %.o,$1) $(filter %libfake.a,$1) $(filter-out %.o %libfake.a,$1)
+
 define layer
 $(B)/lib$1.a: $(call objs,$(dir.$1)) $(if $(filter proto,$1),$(GEN_O))
 	$$(call say,AR,$$@)
 	$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
 $(B)/tests/unit/$1/%_test: $(B)/tests/unit/$1/%_test.o $(B)/libsupport.a $(call libs,$1)
 	$$(call say,LD,$$@)
-	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lcmocka -lm
+	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(call ordered,$$^) $$(PKG_LIBS) -lcmocka -lm
 UNIT_TESTS += $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/unit/$1/*_test.c)))
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer,$l)))
 $(foreach t,$(UNIT_TESTS),$(eval $t.o: | $(GEN_H)))
+$(patsubst %.c,$(B)/%,$(shell grep -l '"tests/support/fake_' tests/unit/*/*.c)): $(B)/libfake.a
 
-$(B)/libsupport.a: $(call objs,tests/support)
+FAKES := $(sort $(wildcard tests/support/fake_*.c))
+$(B)/libsupport.a: $(filter-out $(FAKES:%.c=$(B)/%.o),$(call objs,tests/support))
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(B)/libfake.a: $(FAKES:%.c=$(B)/%.o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(B)/qanatd: $(call objs,cmd/qanatd) $(call libs,node)

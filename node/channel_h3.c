@@ -278,16 +278,28 @@ static void on_closed(void *ctx, int64_t id, uint64_t error)
 	}
 }
 
+static struct stream *stream_by_id(struct channel *c, int64_t id)
+{
+	for (struct stream *s = c->streams; s != NULL; s = s->next) {
+		if (s->id == id)
+			return s;
+	}
+	return NULL;
+}
+
 static void on_reset(void *ctx, int64_t id, uint64_t error)
 {
 	struct channel *c = ctx;
+	struct stream *s;
 
-	(void)error;
 	if (c->h3 == NULL)
 		return;
 	nghttp3_conn_shutdown_stream_read(c->h3, id);
-	/* The other direction has no reader any more. */
-	quic_stream_shutdown(c->quic, id, error);
+	s = stream_by_id(c, id);
+	/* A refusal on its way out has asked for this reset: it must arrive.
+	 * Else the other direction has no reader any more. */
+	if (s == NULL || !s->is_end_written || !s->is_silenced)
+		quic_stream_shutdown(c->quic, id, error);
 }
 
 static void on_stopped(void *ctx, int64_t id, uint64_t error)
@@ -296,7 +308,7 @@ static void on_stopped(void *ctx, int64_t id, uint64_t error)
 
 	(void)error;
 	if (c->h3 != NULL)
-		nghttp3_conn_shutdown_stream_write(c->h3, id);
+		nghttp3_conn_shutdown_stream_read(c->h3, id);
 }
 
 static void on_unblocked(void *ctx, int64_t id)
@@ -313,15 +325,6 @@ static void on_streams_allowed(void *ctx)
 	struct channel *c = ctx;
 
 	channel_mark(c);
-}
-
-static struct stream *stream_by_id(struct channel *c, int64_t id)
-{
-	for (struct stream *s = c->streams; s != NULL; s = s->next) {
-		if (s->id == id)
-			return s;
-	}
-	return NULL;
 }
 
 static void on_datagram(void *ctx, const uint8_t *data, size_t len)

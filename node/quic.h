@@ -32,6 +32,7 @@ struct quic_events {
 	void (*stream_acked)(void *ctx, int64_t id, size_t len);
 	void (*stream_closed)(void *ctx, int64_t id, uint64_t error);
 	void (*stream_reset)(void *ctx, int64_t id, uint64_t error);
+	/* This side has given up reading before the end. */
 	void (*stream_stopped)(void *ctx, int64_t id, uint64_t error);
 	void (*stream_unblocked)(void *ctx, int64_t id);
 	void (*streams_allowed)(void *ctx);
