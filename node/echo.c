@@ -104,17 +104,30 @@ static const struct stream_events events = {
 	.closed = flow_closed,
 };
 
+static bool has_room(const struct echo *e, const struct stream *s)
+{
+	const struct flow *f;
+	size_t n = 0;
+
+	DL_FOREACH (e->flows, f)
+		n += id_equal(stream_peer(f->stream), stream_peer(s));
+	return n < ECHO_PEER_MAX && e->n_flows < ECHO_FLOWS_MAX;
+}
+
 bool echo_take(struct echo *e, struct stream *s)
 {
 	struct flow *f;
 
 	if (strcmp(stream_host(s), ECHO_HOST) != 0)
 		return false;
-	if (stream_kind(s) != STREAM_UDP || stream_port(s) != ECHO_PORT ||
-	    e->n_flows == ECHO_FLOWS_MAX) {
+	if (stream_kind(s) != STREAM_UDP || stream_port(s) != ECHO_PORT) {
 		e->count.n_refused++;
-		stream_refuse(s, e->n_flows == ECHO_FLOWS_MAX ? STREAM_LIMIT
-							      : STREAM_REFUSED);
+		stream_refuse(s, STREAM_REFUSED);
+		return true;
+	}
+	if (!has_room(e, s)) {
+		e->count.n_refused++;
+		stream_refuse(s, STREAM_LIMIT);
 		return true;
 	}
 	f = mem_new(f);

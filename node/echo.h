@@ -11,6 +11,7 @@
 #define ECHO_PORT 7
 
 #define ECHO_FLOWS_MAX 256
+#define ECHO_PEER_MAX  16 /* flows of one peer */
 #define ECHO_IDLE_NS   (60 * NS_PER_S)
 
 struct echo;
