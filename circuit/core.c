@@ -1,8 +1,34 @@
 #include "circuit/core.h"
 
-#include <string.h>
+#include <sodium.h>
 
 #include "proto/key.h"
+
+static void derive(const struct router *r, uint8_t *out, size_t len,
+		   uint64_t purpose)
+{
+	crypto_generichash(out, len, (const uint8_t *)&purpose, sizeof purpose,
+			   r->secret, sizeof r->secret);
+}
+
+void core_init_secrets(struct router *r)
+{
+	struct rng rng = r->config.rng;
+	uint8_t seed[32];
+
+	rng_fill(&rng, r->secret, sizeof r->secret);
+	derive(r, r->table_key.b, sizeof r->table_key.b, ++r->n_nonces);
+	derive(r, seed, sizeof seed, ++r->n_nonces);
+	rng_init_bytes(&r->rng, seed);
+}
+
+struct nonce core_nonce(struct router *r)
+{
+	struct nonce n;
+
+	derive(r, n.b, sizeof n.b, ++r->n_nonces);
+	return n;
+}
 
 uint64_t core_wall(const struct router *r, nsec now)
 {

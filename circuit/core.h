@@ -35,9 +35,13 @@ enum signed_verdict {
 	SIGNED_RATE, /* over VERIFY_RATE: nothing is known */
 };
 
+#define CORE_SECRET_BYTES 32
+
 struct router {
 	struct router_config config;
-	struct rng rng;
+	uint8_t secret[CORE_SECRET_BYTES];
+	uint64_t n_nonces;
+	struct rng rng;   /* for what may be guessed: pauses, generations */
 	uint64_t wall_ms; /* at `wall_at` */
 	nsec wall_at;
 	struct table_key table_key;
@@ -56,6 +60,12 @@ struct router {
 	struct circuits circuits;
 	struct open_ids open_ids;
 };
+
+/* Draws the secret from the configured numbers, and from it all else that is
+ * random here.  Whoever sees nonces learns neither the next ones nor the key of
+ * the tables: the generator itself could be run backwards. */
+void core_init_secrets(struct router *r);
+struct nonce core_nonce(struct router *r);
 
 /* Milliseconds since 1970. */
 uint64_t core_wall(const struct router *r, nsec now);

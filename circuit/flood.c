@@ -148,6 +148,12 @@ static void dead_end(struct router *r, struct copy *c)
 		copy_free(r, c);
 }
 
+static void note_forwarded(struct seen *e, const struct hop_list *path)
+{
+	if (e->n_forwarded++ == 0)
+		e->first_cost = path_cost(path->hop, path->n);
+}
+
 static void relay(struct router *r, struct session *s, struct seen *e,
 		  const struct msg_probe *p, const struct hop_list *path,
 		  nsec now)
@@ -169,8 +175,7 @@ static void relay(struct router *r, struct session *s, struct seen *e,
 		dead_end(r, c);
 		return;
 	}
-	if (e->n_forwarded++ == 0)
-		e->first_cost = path_cost(path->hop, path->n);
+	note_forwarded(e, path);
 }
 
 /* ---- probes ------------------------------------------------------------ */
@@ -259,9 +264,14 @@ enum msg_verdict flood_handle_probe(struct router *r, struct session *s,
 	const struct msg_probe *p = &m->probe;
 	struct seen *e;
 
-	if ((p->flags & PROBE_FLAG_FLOOD) == 0 || p->hops.n >= p->ttl ||
-	    p->hops.n >= HOPS_MAX || !is_from_its_last(s, p))
+	if (p->hops.n >= p->ttl || p->hops.n >= HOPS_MAX ||
+	    !is_from_its_last(s, p))
 		return MSG_INVALID;
+	if ((p->flags & PROBE_FLAG_FLOOD) == 0) {
+		r->n.n_probe_not_flood++;
+		nak(r, s, p, NAK_RATE);
+		return MSG_OK;
+	}
 	if (!is_current(r, p, now)) {
 		r->n.n_probe_expired++;
 		nak(r, s, p, NAK_RATE);
@@ -323,6 +333,8 @@ static bool offer(struct router *r, struct seen *e, struct session *s, nsec now)
 		    !may_go_to(s->peer, &path, &e->key.origin))
 			continue;
 		e->n_reoffers++;
+		if (e->n_forwarded == 0)
+			note_forwarded(e, &path);
 		copy_send(r, c, s,
 			  time_min(wait, PROBE_DEADLINE_MAX_MS * NS_PER_MS));
 		return true;

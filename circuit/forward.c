@@ -45,10 +45,11 @@ enum relay_verdict router_packet_received(struct router *r, session_no s,
 		r->n.n_packet_too_big++;
 		return RELAY_DROP;
 	}
-	if (to->session == NULL && c->state != CIRCUIT_ESTABLISHED)
+	if (to->session == NULL ? c->state != CIRCUIT_ESTABLISHED
+				: to->out.label == 0) {
+		r->n.n_packet_early++;
 		return RELAY_DROP;
-	if (to->session != NULL && to->out.label == 0)
-		return RELAY_DROP;
+	}
 	count(c, toward, len, now);
 	*out = (struct relay_hop){
 		.session = to->out.session,

@@ -80,7 +80,7 @@ circuit_no open_start(struct router *r, const struct route *route, nsec now)
 
 	if (s == NULL)
 		return 0;
-	rng_fill(&r->rng, &open_id, sizeof open_id);
+	open_id = core_nonce(r);
 	c = circuit_add(r, &route->proof, &open_id, NULL, s, now);
 	if (c == NULL)
 		return 0;

@@ -73,21 +73,33 @@ static void sign(const struct router *r, struct ring *g)
 	core_sign(r, g->sig, SIGN_PROBE_ORIGIN, g->body, sizeof g->body);
 }
 
-struct ring *ring_start(struct router *r, const struct node_id *target,
-			uint64_t serial, uint8_t ttl,
-			const struct session *only, nsec wait, nsec now)
+static void send_to_all(struct router *r, struct ring *g,
+			const struct ring_plan *plan)
+{
+	struct neighbour *n, *next;
+
+	NEIGHBOURS_EACH(r, n, next)
+	{
+		if (n->best == NULL ||
+		    (plan->except != NULL && id_equal(plan->except, &n->id)))
+			continue;
+		ring_send(r, g, n->best, plan->wait);
+	}
+}
+
+struct ring *ring_start(struct router *r, const struct ring_plan *plan,
+			nsec now)
 {
 	struct ring *g;
-	struct neighbour *n, *next;
 
 	if (HASH_COUNT(r->rings.all) >= RINGS_MAX)
 		return NULL;
 	g = mem_new(g);
-	rng_fill(&r->rng, &g->nonce, sizeof g->nonce);
-	g->target = *target;
-	g->serial = serial;
-	g->ttl = ttl;
-	g->is_partial = only != NULL;
+	g->nonce = core_nonce(r);
+	g->target = plan->target;
+	g->serial = plan->serial;
+	g->ttl = plan->ttl;
+	g->is_partial = plan->only != NULL || plan->except != NULL;
 	g->is_last = true;
 	g->issued_ms = core_wall(r, now);
 	g->started = now;
@@ -96,13 +108,10 @@ struct ring *ring_start(struct router *r, const struct node_id *target,
 	g->timer.kind = TIMER_RING;
 	timers_set(&r->timers, &g->timer, g->valid_until);
 	TABLE_ADD(&r->table_key, hh, r->rings.all, nonce, sizeof g->nonce, g);
-	if (only != NULL) {
-		ring_send(r, g, only, wait);
-		return g;
-	}
-	NEIGHBOURS_EACH(r, n, next)
-	if (n->best != NULL)
-		ring_send(r, g, n->best, wait);
+	if (plan->only != NULL)
+		ring_send(r, g, plan->only, plan->wait);
+	else
+		send_to_all(r, g, plan);
 	return g;
 }
 

@@ -24,7 +24,7 @@ struct ring {
 	struct node_id target;
 	uint64_t serial; /* of the attempt that it belongs to */
 	uint8_t ttl;
-	bool is_partial; /* went to the target alone: proves nothing */
+	bool is_partial; /* did not go to all neighbours: proves nothing */
 	bool is_last;    /* no later ring of the attempt exists */
 	bool has_route;
 	unsigned n_reoffers;
@@ -44,11 +44,18 @@ struct rings {
 
 void rings_deinit(struct router *r);
 
-/* Sends a new probe to `only`, or (NULL) to every neighbour; replies are
- * wanted within `wait`.  NULL if there are too many rings. */
-struct ring *ring_start(struct router *r, const struct node_id *target,
-			uint64_t serial, uint8_t ttl,
-			const struct session *only, nsec wait, nsec now);
+struct ring_plan {
+	struct node_id target;
+	uint64_t serial;
+	uint8_t ttl;
+	const struct session *only;   /* NULL: to every neighbour */
+	const struct node_id *except; /* NULL: but for none */
+	nsec wait;                    /* replies are wanted within this time */
+};
+
+/* Sends a new probe.  NULL if there are too many rings. */
+struct ring *ring_start(struct router *r, const struct ring_plan *plan,
+			nsec now);
 struct ring *ring_find(struct router *r, const struct nonce *nonce);
 
 void ring_handle_answer(struct router *r, struct session *s,

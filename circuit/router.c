@@ -1,6 +1,7 @@
 #include "circuit/router.h"
 
 #include <assert.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 #include "circuit/answer.h"
@@ -13,8 +14,7 @@ struct router *router_new(const struct router_config *config, nsec now)
 	struct router *r = mem_new(r);
 
 	r->config = *config;
-	r->rng = config->rng;
-	rng_fill(&r->rng, &r->table_key, sizeof r->table_key);
+	core_init_secrets(r);
 	router_set_wall(r, config->wall_ms, now);
 	bucket_init(&r->verify, VERIFY_RATE, VERIFY_BURST, now);
 	r->labels = label_table_new(&r->rng);
@@ -25,6 +25,7 @@ void router_free(struct router *r)
 {
 	if (r == NULL)
 		return;
+	sodium_memzero(r->secret, sizeof r->secret);
 	timers_deinit(&r->timers);
 	circuits_deinit(r);
 	open_ids_deinit(r);

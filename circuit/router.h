@@ -40,8 +40,8 @@ struct router_config {
 	size_t chain_len;
 	router_chain_check *check;
 	void *check_ctx;
-	struct rng rng;   /* nonces and label generations are drawn from it:
-			     seed it with 32 bytes of the system's randomness */
+	struct rng rng;   /* our secrets are drawn from it once: seed it with 32
+			     bytes of the system's randomness */
 	bool transit;     /* relay for others */
 	uint64_t wall_ms; /* since 1970, at `now` of router_new() */
 };
@@ -208,5 +208,7 @@ struct router_counters {
 	uint64_t n_verify, n_verify_rate;
 	uint64_t n_circuits_opened, n_circuits_broken;
 	uint64_t n_connect, n_connect_reused, n_unreachable;
+	uint64_t n_probe_not_flood; /* a way of probing that we do not know */
+	uint64_t n_packet_early;    /* before its circuit was established */
 };
 const struct router_counters *router_counters(const struct router *r);

@@ -36,7 +36,9 @@ struct seek {
 	bool was_heard; /* some reply has come */
 	uint8_t ttl;
 	unsigned n_rings;
-	struct nonce ring; /* the last one */
+	struct nonce ring;  /* the last one */
+	struct nonce apart; /* its companion that leaves out the first node
+			       of `avoid` */
 	circuit_no opening;
 	nsec started;
 	nsec probing_since;
@@ -176,11 +178,30 @@ static struct session *shortcut(struct router *r, const struct seek *k)
 	return session_to(r, &k->target);
 }
 
+/* A ring of its own that does not begin as the path to avoid does: relays pass
+ * on what comes first, which would mostly be copies from that path. */
+static void start_apart(struct router *r, struct seek *k,
+			struct ring_plan *plan, nsec now)
+{
+	struct ring *g;
+
+	if (k->takes_shared || plan->only != NULL)
+		return;
+	plan->except = &k->avoid->hop[0].id;
+	g = ring_start(r, plan, now);
+	if (g == NULL)
+		return;
+	g->is_last = false;
+	k->apart = g->nonce;
+}
+
 static void start_ring(struct router *r, struct seek *k, uint8_t ttl, nsec now)
 {
-	struct session *only = shortcut(r, k);
+	struct ring_plan plan = { .target = k->target,
+				  .serial = k->serial,
+				  .ttl = ttl,
+				  .only = shortcut(r, k) };
 	struct ring *g = ring_find(r, &k->ring);
-	nsec wait;
 
 	if (!has_neighbours(r)) {
 		fail(r, k, true, now);
@@ -188,21 +209,24 @@ static void start_ring(struct router *r, struct seek *k, uint8_t ttl, nsec now)
 	}
 	if (g != NULL)
 		g->is_last = false;
-	if (k->n_rings == 0)
+	if (k->n_rings++ == 0)
 		k->probing_since = now;
-	k->n_rings++;
-	k->ttl = only != NULL ? 1 : ttl;
-	wait = overall_deadline(k) - now;
-	g = ring_start(r, &k->target, k->serial, k->ttl, only, wait, now);
+	if (plan.only != NULL)
+		plan.ttl = 1;
+	plan.wait = overall_deadline(k) - now;
+	g = ring_start(r, &plan, now);
 	if (g == NULL) {
 		fail(r, k, false, now);
 		return;
 	}
 	k->ring = g->nonce;
+	k->ttl = plan.ttl;
 	k->ring_at = TIME_NEVER;
 	if (k->ttl < RING_TTL_LAST)
-		k->ring_at = now + k->ttl * RING_LINK_NS +
-			     (only != NULL ? 2 * session_rtt(only) : 0);
+		k->ring_at =
+			now + k->ttl * RING_LINK_NS +
+			(plan.only != NULL ? 2 * session_rtt(plan.only) : 0);
+	start_apart(r, k, &plan, now);
 	enter(r, k, SEEK_PROBING, TIME_NEVER);
 }
 
@@ -214,17 +238,20 @@ static void start_larger_ring(struct router *r, struct seek *k, nsec now)
 		   now);
 }
 
+/* Whether a larger ring may find more than these. */
+static bool is_cut(const struct seek *k, const struct ring *g,
+		   const struct ring *apart)
+{
+	return k->ttl < RING_TTL_LAST &&
+	       (replies_have(&g->replies, NAK_TTL) ||
+		(apart != NULL && replies_have(&apart->replies, NAK_TTL)));
+}
+
 /* All copies of the last ring are back, and no route is left to try. */
 static void ring_exhausted(struct router *r, struct seek *k,
 			   const struct ring *g, nsec now)
 {
-	bool is_cut = replies_have(&g->replies, NAK_TTL);
-
-	if (g->is_partial || (is_cut && k->ttl < RING_TTL_LAST)) {
-		start_larger_ring(r, k, now);
-		return;
-	}
-	if (!g->replies.has_answer && !is_cut &&
+	if (!g->replies.has_answer && !replies_have(&g->replies, NAK_TTL) &&
 	    !replies_are_flawed(&g->replies)) {
 		fail(r, k, true, now);
 		return;
@@ -238,10 +265,13 @@ static void ring_exhausted(struct router *r, struct seek *k,
 	      now + RETRY_MIN_NS + rng_below(&r->rng, RETRY_SPREAD_NS));
 }
 
+static void take_held(struct router *r, struct seek *k, nsec now);
+
 /* What to do next when nothing is being opened. */
 static void step(struct router *r, struct seek *k, nsec now)
 {
-	const struct ring *g;
+	const struct ring *g, *apart;
+	bool is_holding = k->hold_at != TIME_NEVER;
 
 	if (try_routes(r, k, now))
 		return;
@@ -250,18 +280,23 @@ static void step(struct router *r, struct seek *k, nsec now)
 		start_larger_ring(r, k, now);
 		return;
 	}
-	if (g->replies.n_owed > 0) {
+	apart = k->takes_shared ? NULL : ring_find(r, &k->apart);
+	if (g->replies.n_owed > 0 ||
+	    (is_holding && apart != NULL && apart->replies.n_owed > 0))
 		enter(r, k, SEEK_PROBING, TIME_NEVER);
-		return;
-	}
-	if (k->hold_at != TIME_NEVER &&
-	    !(replies_have(&g->replies, NAK_TTL) && k->ttl < RING_TTL_LAST)) {
-		k->hold_at = TIME_NEVER;
-		k->takes_shared = true;
-		step(r, k, now);
-		return;
-	}
-	ring_exhausted(r, k, g, now);
+	else if (g->is_partial || is_cut(k, g, is_holding ? apart : NULL))
+		start_larger_ring(r, k, now);
+	else if (is_holding)
+		take_held(r, k, now);
+	else
+		ring_exhausted(r, k, g, now);
+}
+
+static void take_held(struct router *r, struct seek *k, nsec now)
+{
+	k->hold_at = TIME_NEVER;
+	k->takes_shared = true;
+	step(r, k, now);
 }
 
 /* ---- inputs ------------------------------------------------------------ */
@@ -319,7 +354,7 @@ void seek_replied(struct router *r, struct ring *g, nsec now)
 	k->was_heard = true;
 	if (k->state != SEEK_PROBING)
 		return;
-	if (g->is_last && g->replies.n_owed == 0)
+	if ((g->is_last || g->is_partial) && g->replies.n_owed == 0)
 		step(r, k, now);
 	else if (is_proof(g) && k->hold_at == TIME_NEVER)
 		fail(r, k, true, now);
@@ -385,9 +420,7 @@ void seeks_session_up(struct router *r)
 static void probing_timeout(struct router *r, struct seek *k, nsec now)
 {
 	if (now >= k->hold_at) {
-		k->hold_at = TIME_NEVER;
-		k->takes_shared = true;
-		step(r, k, now);
+		take_held(r, k, now);
 	} else if (now >= overall_deadline(k)) {
 		fail(r, k, false, now);
 	} else if (now >= k->ring_at) {

@@ -8,8 +8,25 @@
 #include "circuit/path.h"
 #include "tests/sim/graph.h"
 
-void check_reach(const struct mesh *m, const bool *transit, size_t from,
-		 bool *out)
+/* Whether these two follow each other on a path. */
+static bool is_link_of(const struct mesh *m, size_t a, size_t b, size_t from,
+		       const struct hop_list *path)
+{
+	size_t before = from;
+
+	for (size_t i = 0; i < path->n; i++) {
+		size_t node = mesh_find(m, &path->hop[i].id);
+
+		if ((a == before && b == node) || (b == before && a == node))
+			return true;
+		before = node;
+	}
+	return false;
+}
+
+/* Breadth first; without the links of `avoid`, if there is one. */
+static void reach(const struct mesh *m, const bool *transit, size_t from,
+		  const struct hop_list *avoid, bool *out)
 {
 	size_t queue[GRAPH_NODES_MAX], n = 0, a, b;
 
@@ -24,7 +41,8 @@ void check_reach(const struct mesh *m, const bool *transit, size_t from,
 		for (size_t l = 0; l < mesh_n_links(m); l++) {
 			mesh_link_ends(m, l, &a, &b);
 			if (!mesh_link_is_up(m, l) ||
-			    (a != queue[i] && b != queue[i]))
+			    (a != queue[i] && b != queue[i]) ||
+			    (avoid != NULL && is_link_of(m, a, b, from, avoid)))
 				continue;
 			a = a == queue[i] ? b : a;
 			if (out[a])
@@ -33,6 +51,21 @@ void check_reach(const struct mesh *m, const bool *transit, size_t from,
 			queue[n++] = a;
 		}
 	}
+}
+
+void check_reach(const struct mesh *m, const bool *transit, size_t from,
+		 bool *out)
+{
+	reach(m, transit, from, NULL, out);
+}
+
+bool check_reach_apart(const struct mesh *m, const bool *transit, size_t from,
+		       size_t to, const struct hop_list *path)
+{
+	bool out[GRAPH_NODES_MAX];
+
+	reach(m, transit, from, path, out);
+	return out[to];
 }
 
 /* ---- circuits ---------------------------------------------------------- */

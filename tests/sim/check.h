@@ -11,6 +11,11 @@
 void check_reach(const struct mesh *m, const bool *transit, size_t from,
 		 bool *out);
 
+/* Whether there is a way from one to the other that shares no link (pair of
+ * neighbours) with this path of `from`. */
+bool check_reach_apart(const struct mesh *m, const bool *transit, size_t from,
+		       size_t to, const struct hop_list *path);
+
 /* One circuit from end to end: every hop has it, labels agree at both ends of
  * every link, no node occurs twice, the list of hops is the same everywhere,
  * the MTU is the least of its links. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "proto/base/text.h"
+#include "proto/base/time.h"
 #include "tests/sim/graph.h"
 #include "tests/sim/scenario.h"
 
@@ -23,7 +24,8 @@ struct options {
 };
 
 struct totals {
-	uint64_t n_pairs, n_up, n_unreachable, n_proved, n_reused, n_broken;
+	uint64_t n_up, n_unreachable, n_proved, n_reused, n_broken;
+	uint64_t n_second, n_apart, n_offered, n_hostile, n_altered;
 	uint64_t n_messages, n_verify, n_repeated;
 	uint64_t took_max_ns;
 	uint64_t trace;
@@ -77,12 +79,16 @@ static struct options parse(int argc, char **argv)
 
 static void add(struct totals *t, const struct scenario_result *s)
 {
-	t->n_pairs += s->n_pairs;
 	t->n_up += s->n_up;
 	t->n_unreachable += s->n_unreachable;
 	t->n_proved += s->n_proved;
 	t->n_reused += s->n_reused;
 	t->n_broken += s->n_broken;
+	t->n_second += s->n_second;
+	t->n_apart += s->n_apart;
+	t->n_offered += s->n_offered;
+	t->n_hostile += s->is_hostile;
+	t->n_altered += s->n_altered;
 	t->n_messages += s->n_messages;
 	t->n_verify += s->n_verify;
 	if (s->took_max_ns > t->took_max_ns)
@@ -118,6 +124,26 @@ static bool run_one(const struct options *o, uint64_t seed, struct totals *t)
 	return false;
 }
 
+static void report(const struct options *o, const struct totals *t)
+{
+	printf("%" PRIu64 " graphs, %" PRIu64 " of them hostile (%" PRIu64
+	       " messages altered)\n",
+	       o->n_graphs, t->n_hostile, t->n_altered);
+	printf("%" PRIu64 " circuits up (%" PRIu64
+	       " by a stored route), %" PRIu64 " broken by events, %" PRIu64
+	       " unreachable (%" PRIu64 " proved)\n",
+	       t->n_up, t->n_reused, t->n_broken, t->n_unreachable,
+	       t->n_proved);
+	printf("%" PRIu64 " of %" PRIu64 " second circuits apart, %" PRIu64
+	       " routes by probes offered again\n",
+	       t->n_apart, t->n_second, t->n_offered);
+	printf("%" PRIu64 " messages, %" PRIu64
+	       " signatures checked, slowest circuit %" PRIu64 " ms, %" PRIu64
+	       " graphs repeated, trace %016" PRIx64 "\n",
+	       t->n_messages, t->n_verify, t->took_max_ns / NS_PER_MS,
+	       t->n_repeated, t->trace);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = parse(argc, argv);
@@ -126,15 +152,6 @@ int main(int argc, char **argv)
 	for (uint64_t i = 0; i < o.n_graphs; i++)
 		if (!run_one(&o, o.seed + i, &t))
 			return 1;
-	printf("%" PRIu64 " graphs: %" PRIu64 " circuits up (%" PRIu64
-	       " by a stored route), %" PRIu64 " unreachable (%" PRIu64
-	       " proved), %" PRIu64 " broken by events\n",
-	       o.n_graphs, t.n_up, t.n_reused, t.n_unreachable, t.n_proved,
-	       t.n_broken);
-	printf("%" PRIu64 " messages, %" PRIu64
-	       " signatures checked, slowest circuit %" PRIu64 " ms, %" PRIu64
-	       " repeated, trace %016" PRIx64 "\n",
-	       t.n_messages, t.n_verify, t.took_max_ns / 1000000, t.n_repeated,
-	       t.trace);
+	report(&o, &t);
 	return 0;
 }

@@ -488,6 +488,8 @@ static void send_message(struct mesh *m, size_t from,
 	nsec at;
 
 	*msg = *out->msg;
+	if (w != NULL && msg->type == MSG_PROBE)
+		count_crossing(m, w, end, &msg->probe);
 	/* A cut that this end has not noticed swallows what it sends. */
 	if (w == NULL || !w->is_up ||
 	    (m->filter != NULL &&
@@ -495,8 +497,6 @@ static void send_message(struct mesh *m, size_t from,
 		free(msg);
 		return;
 	}
-	if (msg->type == MSG_PROBE)
-		count_crossing(m, w, end, &msg->probe);
 	bytes = mem_calloc(FRAME_HEADER_BYTES + FRAME_BYTES_MAX, 1);
 	at = m->now + travel(m, w);
 	if (is_unlucky(m, w))
