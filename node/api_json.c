@@ -87,7 +87,7 @@ json_t *api_hop(const struct node *n, const struct hop *h)
 			    json_real((double)(h->loss * 1000 / 255) / 10));
 	json_object_set_new(o, "rate_kbps",
 			    h->rate > 0 && h->rate < 63
-				    ? json_integer(INT64_C(1) << h->rate)
+				    ? json_integer((json_int_t)1 << h->rate)
 				    : json_null());
 	return o;
 }
