@@ -26,7 +26,7 @@ const size_t n_config_sections = ARRAY_LEN(config_sections);
 
 const struct config_key config_keys[] = {
 	{ "node", "name", &config_short_name, AT(node.name), .sample = "alpha",
-	  .help = "shown to neighbours; else the certificate's first name" },
+	  .help = "shown to neighbours; else the name of the host" },
 	{ "node", "listen", &config_udp_listen, AT(node.listen),
 	  .def = "[::]:4433",
 	  .help = "UDP addresses for sessions; [::] means 0.0.0.0 too" },

@@ -409,11 +409,13 @@ static int map_grow(struct store_file *f)
 bool store_file_commit(struct store_file *f, struct change *batch,
 		       struct store_result *r)
 {
-	int rv;
+	int rv, n_dead;
 
 	*r = (struct store_result){ .state = STORE_OK };
 	if (f->is_read_only)
 		return fail(f, r, EROFS);
+	/* A reader that was killed would keep pages from being used again. */
+	mdb_reader_check(f->env, &n_dead);
 	measure(f, r);
 	if (r->used_bytes > r->map_bytes / 5 * 4)
 		map_grow(f);
