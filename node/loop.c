@@ -22,9 +22,7 @@ struct deferred {
 struct loop {
 	uv_loop_t uv;
 	uv_prepare_t prepare;
-	bool turn_open;
 	nsec now;
-	uint64_t wall_ms;
 
 	struct {
 		loop_hook *fn;
@@ -62,15 +60,10 @@ static uint64_t clock_wall_ms(void)
 
 void loop_turn(struct loop *l)
 {
-	nsec now;
+	nsec now = clock_mono();
 
-	if (l->turn_open)
-		return;
-	l->turn_open = true;
-	now = clock_mono();
 	if (now > l->now)
 		l->now = now;
-	l->wall_ms = clock_wall_ms();
 }
 
 nsec loop_now(const struct loop *l)
@@ -80,7 +73,8 @@ nsec loop_now(const struct loop *l)
 
 uint64_t loop_wall_ms(const struct loop *l)
 {
-	return l->wall_ms;
+	(void)l;
+	return clock_wall_ms();
 }
 
 uv_loop_t *loop_uv(struct loop *l)
@@ -250,7 +244,6 @@ static void turn_end(uv_prepare_t *prepare)
 		l->hooks[i].fn(l->hooks[i].ctx);
 	loop_run_deferred(l);
 	arm_timer(l);
-	l->turn_open = false;
 }
 
 struct loop *loop_new(void)

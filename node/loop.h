@@ -2,10 +2,10 @@
  * precision, and a hook at the end of each turn.
  *
  * A turn is what happens between two waits.  Every callback that libuv makes
- * calls loop_turn() first (our own descriptors do it already); loop_now() is
- * then constant until the turn ends, and never goes back.  The turn-end hooks
- * run once before the loop waits again: they pull the outputs of the core and
- * write in batches.
+ * calls loop_turn() first (our own descriptors do it already): loop_now() is
+ * then the time at which that callback began, constant within it, and never
+ * goes back.  The turn-end hooks run once before the loop waits again: they
+ * pull the outputs of the core and write in batches.
  */
 #pragma once
 
@@ -24,10 +24,12 @@ uv_loop_t *loop_uv(struct loop *l);
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
-/* Begins a turn if none is open: reads the clock once. */
+/* Reads the clock: at the start of a callback, and within a long one after each
+ * batch.  A time shared by sending and the answer to it would make round trips
+ * of nothing, from which congestion control learns nonsense. */
 void loop_turn(struct loop *l);
 nsec loop_now(const struct loop *l);
-/* Milliseconds since 1970, of this turn. */
+/* Milliseconds since 1970, likewise. */
 uint64_t loop_wall_ms(const struct loop *l);
 
 /* ---- timers ---- embedded in their owner; zero-initialised is unset. */

@@ -344,6 +344,7 @@ static void socket_ready(struct watch *w, int events)
 			     NULL);
 		if (n <= 0)
 			return;
+		loop_turn(u->loop);
 		for (int i = 0; i < n; i++)
 			deliver(s, (size_t)i, u->messages[i].msg_len);
 		if (n < READ_MESSAGES)
