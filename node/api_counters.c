@@ -82,7 +82,7 @@ static const struct field channel_fields[] = {
 	F(parts_lost),      F(streams_opened), F(streams_accepted),
 	F(streams_refused), F(datagram_bad),   F(datagram_unknown),
 	F(datagram_full),   F(capsule_bad),    F(h3_errors),
-	F(request_bad),     F(fields_over),
+	F(request_bad),     F(fields_over),    F(reset_sent),
 };
 #undef F
 

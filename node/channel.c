@@ -56,11 +56,11 @@ void channels_circuit_up(struct channels *set, circuit_no circuit,
 	l->is_origin = is_origin;
 	l->next = set->lanes;
 	set->lanes = l;
-	if (!is_origin)
-		return;
+	/* Also at the server: a client with nothing to say would else let it
+	 * wait for a circuit until it gives the channel up. */
 	for (struct channel *c = set->all; c != NULL; c = c->next) {
-		if (c->is_client && c->lane == NULL && !c->is_ending &&
-		    id_equal(&c->peer, peer))
+		if (c->is_client == is_origin && c->lane == NULL &&
+		    !c->is_ending && id_equal(&c->peer, peer))
 			set_lane(c, l);
 	}
 }
@@ -370,13 +370,42 @@ void channels_session_writable(struct channels *set, session_no s)
 
 /* ---- packets in ---- */
 
+static void read_packet(struct channel *c, const uint8_t *data, size_t len)
+{
+	union endpoint local, remote;
+	ngtcp2_path path;
+
+	virtual_path(c, &local, &remote, &path);
+	channel_mark(c);
+	quic_read(c->quic, &path, 0, data, len, loop_now(c->set->loop));
+}
+
+/* A short packet whose id nobody has.  It may tell that a channel is gone at
+ * the far end, which only QUIC can say; else the far end believes in one that
+ * is gone here, by a restart perhaps, and learns so at once. */
+static void handle_stray(struct channels *set, const struct lane *l,
+			 const uint8_t *data, size_t len)
+{
+	uint8_t packet[64];
+	size_t n = quic_table_write_reset(set->table, packet, sizeof packet,
+					  data, len);
+
+	set->counters.n_unknown++;
+	for (struct channel *c = set->all; c != NULL; c = c->next) {
+		if (c->lane == l && !c->is_ending)
+			read_packet(c, data, len);
+	}
+	if (n == 0)
+		return;
+	set->counters.n_reset_sent++;
+	channels_send_small(set, l, packet, n);
+}
+
 static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
 		    size_t len)
 {
 	ngtcp2_version_cid vc;
-	union endpoint local, remote;
 	ngtcp2_pkt_hd hd;
-	ngtcp2_path path;
 	struct quic *quic;
 	struct channel *c;
 
@@ -394,6 +423,9 @@ static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
 		if (c == NULL)
 			return;
 		break;
+	case QUIC_RESET:
+		handle_stray(set, l, data, len);
+		return;
 	default:
 		set->counters.n_unknown++;
 		return;
@@ -407,9 +439,7 @@ static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
 	/* The server follows the client from circuit to circuit. */
 	if (!c->is_client)
 		set_lane(c, l);
-	virtual_path(c, &local, &remote, &path);
-	channel_mark(c);
-	quic_read(c->quic, &path, 0, data, len, loop_now(set->loop));
+	read_packet(c, data, len);
 }
 
 void channels_receive(struct channels *set, circuit_no circuit,

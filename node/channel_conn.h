@@ -106,6 +106,9 @@ void channel_end(struct channel *c, const char *why);
 
 /* channel_write.c */
 void channel_send_packet(struct channel *c, const uint8_t *data, size_t len);
+/* A packet of no channel: whole, dropped where there is no room. */
+void channels_send_small(struct channels *set, const struct lane *l,
+			 const uint8_t *data, size_t len);
 bool channel_has_room(struct channel *c);
 void channel_write_streams(struct channel *c);
 /* Writes one QUIC DATAGRAM; false: no room now. */

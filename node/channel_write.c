@@ -59,6 +59,20 @@ void channel_send_packet(struct channel *c, const uint8_t *data, size_t len)
 	send_part(c, &hop, PACKET_LAST, data + first, len - first);
 }
 
+void channels_send_small(struct channels *set, const struct lane *l,
+			 const uint8_t *data, size_t len)
+{
+	uint8_t header[PACKET_HEADER_MAX];
+	struct relay_hop hop;
+
+	if (router_circuit_out(set->router, l->circuit, len,
+			       loop_now(set->loop), &hop))
+		sessions_send_packet(
+			set->sessions, hop.session, header,
+			packet_header_write(header, PACKET_WHOLE, hop.label, 0),
+			data, len);
+}
+
 /* Whether the session beneath takes another packet: back-pressure instead of a
  * drop at the origin. */
 bool channel_has_room(struct channel *c)

@@ -122,14 +122,34 @@ static void send_version_negotiation(struct sessions *set,
 		udp_send(set->udp, path, 0, packet, (size_t)n);
 }
 
-static void send_reset(struct sessions *set, const struct udp_path *path,
-		       const uint8_t *data, size_t len)
+static void read_packet(struct session *s, const struct udp_path *path,
+			uint8_t ecn, const uint8_t *data, size_t len)
+{
+	struct udp_path from = *path;
+	ngtcp2_path qpath = session_path(&from);
+
+	session_mark(s);
+	quic_read(s->quic, &qpath, ecn, data, len, loop_now(s->set->loop));
+}
+
+/* A short packet whose id nobody has.  It may tell that a session is gone at
+ * the far end, which only QUIC can say; else the far end believes in one that
+ * is gone here, and learns so at once. */
+static void handle_stray(struct sessions *set, const struct udp_path *path,
+			 const uint8_t *data, size_t len)
 {
 	uint8_t packet[64];
 	size_t n = quic_table_write_reset(set->table, packet, sizeof packet,
 					  data, len);
 
 	set->counters.n_udp_unknown++;
+	for (size_t i = 0; i < SESSIONS_MAX; i++) {
+		struct session *s = set->slots[i];
+
+		if (s != NULL && s->state != SESSION_ENDING &&
+		    endpoint_equal(&s->path.remote, &path->remote))
+			read_packet(s, path, 0, data, len);
+	}
 	if (n == 0)
 		return;
 	set->counters.n_reset_sent++;
@@ -140,12 +160,10 @@ void session_received(void *ctx, const struct udp_path *path, uint8_t ecn,
 		      const uint8_t *data, size_t len)
 {
 	struct sessions *set = ctx;
-	struct udp_path from = *path;
 	ngtcp2_version_cid vc;
 	ngtcp2_pkt_hd hd;
 	struct quic *quic;
 	struct session *s;
-	ngtcp2_path qpath;
 
 	switch (quic_table_find(set->table, data, len, &quic, &hd, &vc)) {
 	case QUIC_FOUND:
@@ -160,7 +178,7 @@ void session_received(void *ctx, const struct udp_path *path, uint8_t ecn,
 		send_version_negotiation(set, path, &vc);
 		return;
 	case QUIC_RESET:
-		send_reset(set, path, data, len);
+		handle_stray(set, path, data, len);
 		return;
 	default:
 		set->counters.n_udp_garbage++;
@@ -173,7 +191,5 @@ void session_received(void *ctx, const struct udp_path *path, uint8_t ecn,
 	s->n_bytes_in += len;
 	s->last_heard = loop_now(set->loop);
 	s->asked = TIME_NEVER;
-	qpath = session_path(&from);
-	session_mark(s);
-	quic_read(s->quic, &qpath, ecn, data, len, loop_now(set->loop));
+	read_packet(s, path, ecn, data, len);
 }
