@@ -241,7 +241,7 @@ static struct channel *channel_accept(struct channels *set, struct lane *l,
 	return c;
 }
 
-void channel_fail_waiting(struct channel *c, enum stream_error why)
+static void fail_waiting(struct channel *c, enum stream_error why)
 {
 	while (c->waiting != NULL) {
 		struct stream *s = c->waiting;
@@ -250,6 +250,18 @@ void channel_fail_waiting(struct channel *c, enum stream_error why)
 		stream_fail(s, why);
 	}
 	c->waiting_tail = &c->waiting;
+}
+
+void channel_fail_new(struct channel *c, enum stream_error why)
+{
+	struct stream *s, *next;
+
+	fail_waiting(c, why);
+	for (s = c->streams; s != NULL; s = next) {
+		next = s->next;
+		if (!s->is_server_side && !s->is_ip && s->state == STREAM_ASKED)
+			stream_give_up(s, why);
+	}
 }
 
 void channel_end(struct channel *c, const char *why)
@@ -266,7 +278,7 @@ void channel_end(struct channel *c, const char *why)
 	if (n > 0 && c->lane != NULL)
 		channel_send_packet(c, packet, n);
 	loop_timer_set(set->loop, &c->timer, TIME_NEVER);
-	channel_fail_waiting(c, error);
+	fail_waiting(c, error);
 	h3_stop(c);
 	while (c->streams != NULL)
 		stream_finish(c->streams, error);

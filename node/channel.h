@@ -85,8 +85,8 @@ struct stream *stream_new(const struct node_id *peer, enum stream_kind kind,
 			  const struct stream_events *ev, void *ctx);
 /* Hands a waiting stream to a channel that is up. */
 void channel_add_stream(struct channel *c, struct stream *s);
-/* Ends those that wait for a stream credit or a circuit. */
-void channel_fail_waiting(struct channel *c, enum stream_error why);
+/* Ends those of ours that the far end has not answered yet. */
+void channel_fail_new(struct channel *c, enum stream_error why);
 /* Ends a stream that never got a channel: `closed`, then it is freed. */
 void stream_fail(struct stream *s, enum stream_error why);
 bool stream_is_silenced(const struct stream *s);

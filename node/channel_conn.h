@@ -144,5 +144,7 @@ void stream_acked(struct stream *s, size_t len);
 nghttp3_ssize stream_give(struct stream *s, nghttp3_vec *vec, size_t cap,
 			  uint32_t *flags);
 /* Takes it out of its channel, tells its owner, frees it. */
+/* Ends a request of ours that has no answer; it stays with its channel. */
+void stream_give_up(struct stream *s, enum stream_error why);
 void stream_finish(struct stream *s, enum stream_error why);
 void stream_put(struct stream *s, const uint8_t *data, size_t len);

@@ -318,7 +318,7 @@ static void unreachable(struct dests *d, const struct router_event *ev)
 		 * new is told at once. */
 		t->unreachable_until =
 			loop_now(d->loop) + UNREACHABLE_MEMORY_NS;
-		channel_fail_waiting(t->client, STREAM_UNREACHABLE);
+		channel_fail_new(t->client, STREAM_UNREACHABLE);
 		fail_packets(t);
 		loop_timer_set(d->loop, &t->retry,
 			       loop_now(d->loop) + RETRY_NS);

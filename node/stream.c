@@ -131,6 +131,14 @@ void stream_fail(struct stream *s, enum stream_error why)
 	free_stream(s);
 }
 
+void stream_give_up(struct stream *s, enum stream_error why)
+{
+	s->is_end_written = true;
+	quic_stream_shutdown(s->channel->quic, s->id, H3_REQUEST_CANCELLED);
+	channel_mark(s->channel);
+	tell_closed(s, why);
+}
+
 bool stream_is_silenced(const struct stream *s)
 {
 	return s->is_silenced;
