@@ -38,12 +38,26 @@ def test_every_pair_pings(lab):
             one.ping(other)
 
 
-def test_ping_of_every_size_up_to_the_mtu(a, d):
+IP_AND_ICMP = 48
+
+
+def ping_whole(a, d, mtu):
+    """A packet of `mtu` bytes that nobody may cut: what ping says."""
+    done = a.run("ping", "-6", "-n", "-c", 1, "-W", 1, "-M", "do", "-s", mtu - IP_AND_ICMP, d.address, check=False)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def test_packets_of_every_size_up_to_the_mtu(a, d):
+    """1280 bytes always pass; a larger one that does not fit this path, over
+    IPv6 wires perhaps, is answered with the size that does."""
+    for size in (IP_AND_ICMP, 1000, 1279, 1280):
+        wait_for(f"an answer of {size} bytes", lambda: ping_whole(a, d, size)[0])
     mtu = json.loads(a.run("ip", "-j", "link", "show", "qanat0").stdout)[0]["mtu"]
-    assert mtu >= 1280
-    for size in (0, 1, 1100, 1280 - 48, mtu - 48 - 1, mtu - 48):
-        wait_for(f"an answer of {size} bytes", lambda: a.run(
-            "ping", "-6", "-n", "-c", 1, "-W", 1, "-M", "do", "-s", size, d.address, check=False).returncode == 0)
+    passed, text = ping_whole(a, d, mtu)
+    if not passed:
+        mtu = int(re.search(r"mtu[=:] ?(\d+)", text).group(1))
+        assert mtu >= 1280
+        wait_for(f"an answer of {mtu} bytes", lambda: ping_whole(a, d, mtu)[0])
 
 
 def test_curl(a, d):
