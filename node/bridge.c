@@ -17,6 +17,7 @@ struct bridge {
 	struct stream *stream; /* NULL: has closed cleanly */
 	enum flow out;         /* socket to stream */
 	enum flow in;
+	size_t owed; /* came from the stream, not consumed yet */
 
 	uint8_t *rest; /* read from the socket, not taken by the stream */
 	size_t rest_len;
@@ -185,29 +186,43 @@ static void stream_writable(void *ctx)
 
 /* ---- stream to socket ---- */
 
-/* `len` bytes are with the kernel. */
-static void passed_in(struct bridge *b, size_t len)
+/* After the queue has grown or shrunk. */
+static void consume(struct bridge *b)
 {
+	size_t queued = tcp_queued(b->tcp);
+	size_t kept =
+		queued > BRIDGE_QUEUE_BYTES ? queued - BRIDGE_QUEUE_BYTES : 0;
+
 	b->moved = loop_now(b->loop);
-	b->set->bytes_in += len;
-	if (b->stream != NULL && len > 0)
-		stream_consumed(b->stream, len);
-	if (b->in == FLOW_ENDING && tcp_queued(b->tcp) == 0)
-		b->in = FLOW_ENDED;
+	if (b->stream == NULL || b->owed <= kept)
+		return;
+	stream_consumed(b->stream, b->owed - kept);
+	b->owed = kept;
 }
 
 static void stream_data(void *ctx, const uint8_t *data, size_t len)
 {
 	struct bridge *b = ctx;
 
-	passed_in(b, tcp_write(b->tcp, data, len));
+	tcp_write(b->tcp, data, len);
+	b->set->bytes_in += len;
+	b->owed += len;
+	consume(b);
 }
 
-static void tcp_written(void *ctx, size_t len)
+/* The end has gone out when nothing is queued in front of it. */
+static void end_in_if_sent(struct bridge *b)
+{
+	if (b->in == FLOW_ENDING && tcp_queued(b->tcp) == 0)
+		b->in = FLOW_ENDED;
+}
+
+static void tcp_written(void *ctx)
 {
 	struct bridge *b = ctx;
 
-	passed_in(b, len);
+	consume(b);
+	end_in_if_sent(b);
 	finish_if_done(b);
 }
 
@@ -218,7 +233,7 @@ static void end_in(struct bridge *b)
 	b->in = FLOW_ENDING;
 	half_open(b);
 	tcp_end(b->tcp);
-	passed_in(b, 0);
+	end_in_if_sent(b);
 }
 
 static void stream_ended(void *ctx)

@@ -2,9 +2,9 @@
  *
  * Back-pressure goes through in both directions: the socket is read only as
  * the stream takes it (a rest of at most BRIDGE_SLACK_BYTES is kept), and
- * the stream's bytes count as consumed only when the kernel has them, so what
- * is queued is bounded by the stream's window.  Half-closes and resets go
- * through as well.  Used by SOCKS and by published services.
+ * what the app does not take counts as consumed up to BRIDGE_QUEUE_BYTES only:
+ * then the stream's window closes, which bounds the queue.  Half-closes and
+ * resets go through as well.  Used by SOCKS and by published services.
  */
 #pragma once
 
@@ -17,6 +17,8 @@
 
 /* Read beyond the stream's room, so that the stream knows that we wait. */
 #define BRIDGE_SLACK_BYTES 4096
+/* Of the stream's bytes, queued for the socket, and yet consumed. */
+#define BRIDGE_QUEUE_BYTES (256 << 10)
 /* With one direction ended and nothing moving: given up (I10). */
 #define BRIDGE_HALF_OPEN_NS (300 * NS_PER_S)
 

@@ -104,8 +104,6 @@ static void closing(struct conn *c)
 	tcp_read(c->tcp, true);
 	loop_timer_set(loop_of(c), &c->timer,
 		       loop_now(loop_of(c)) + SOCKS_CLOSING_NS);
-	if (c->is_ended && tcp_queued(c->tcp) == 0)
-		conn_close(c);
 }
 
 static void refuse(struct conn *c, enum socks_reply code)
@@ -388,8 +386,17 @@ static void conn_ended(void *ctx)
 	struct conn *c = ctx;
 
 	c->is_ended = true;
-	/* A client may half-close behind its first bytes. */
-	if (c->state != CONN_OPENING)
+	/* A client may half-close behind its first bytes, and our last word
+	 * may not have gone out yet. */
+	if (c->state != CONN_OPENING && tcp_queued(c->tcp) == 0)
+		conn_close(c);
+}
+
+static void conn_written(void *ctx)
+{
+	struct conn *c = ctx;
+
+	if (c->is_ended && c->state != CONN_OPENING && tcp_queued(c->tcp) == 0)
 		conn_close(c);
 }
 
@@ -403,6 +410,7 @@ static const struct tcp_events client_side = {
 	.room = conn_room,
 	.data = conn_data,
 	.ended = conn_ended,
+	.written = conn_written,
 	.failed = conn_failed,
 };
 

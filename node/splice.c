@@ -84,7 +84,8 @@ static void end_data(void *ctx, const uint8_t *data, size_t len)
 	struct end *e = ctx;
 
 	e->splice->moved = loop_now(e->splice->loop);
-	if (tcp_write(e->other->tcp, data, len) < len)
+	tcp_write(e->other->tcp, data, len);
+	if (tcp_queued(e->other->tcp) > SPLICE_QUEUE_BYTES)
 		tcp_read(e->tcp, false);
 }
 
@@ -102,13 +103,12 @@ static void end_ended(void *ctx)
 	finish_if_done(sp);
 }
 
-static void end_written(void *ctx, size_t len)
+static void end_written(void *ctx)
 {
 	struct end *e = ctx;
 
-	(void)len;
 	e->splice->moved = loop_now(e->splice->loop);
-	if (tcp_queued(e->tcp) > 0)
+	if (tcp_queued(e->tcp) > SPLICE_QUEUE_BYTES)
 		return;
 	if (!e->other->ended)
 		tcp_read(e->other->tcp, true);

@@ -8,6 +8,8 @@
 
 #define SPLICE_CONNECT_NS   (10 * NS_PER_S)
 #define SPLICE_HALF_OPEN_NS (300 * NS_PER_S)
+/* Queued in each direction; then the other side is not read. */
+#define SPLICE_QUEUE_BYTES (256 << 10)
 
 struct splice;
 

@@ -9,7 +9,9 @@
 enum {
 	READ_BYTES = 65536,
 	KEEPALIVE_S = 60,
-	BACKLOG_MIN_BYTES = 4096
+	QUEUE_MIN_BYTES = 4096,
+	QUEUE_KEPT_BYTES = 16384, /* while idle */
+	QUEUE_PUSH_BYTES = 65536  /* enough for a write of its own */
 };
 
 struct bytes {
@@ -32,12 +34,15 @@ struct tcp {
 	struct bytes flight;  /* with libuv */
 	struct bytes waiting; /* behind it */
 	bool writing;
+	bool flush_due; /* at the end of the turn */
+	bool shrunk;    /* `written` is due */
 
 	uv_shutdown_t end_req;
 	bool end_wanted;
 	bool end_sent;
 
 	bool closed; /* by us, or failed: no more events */
+	bool gone;   /* libuv has let go of it */
 };
 
 static const struct tcp_events no_events;
@@ -49,13 +54,20 @@ static uv_stream_t *stream_of(struct tcp *t)
 
 /* ---- ends ---- */
 
+static void release(struct tcp *t)
+{
+	free(t->flight.data);
+	free(t->waiting.data);
+	free(t);
+}
+
 static void freed(uv_handle_t *h)
 {
 	struct tcp *t = h->data;
 
-	free(t->flight.data);
-	free(t->waiting.data);
-	free(t);
+	t->gone = true;
+	if (!t->flush_due)
+		release(t);
 }
 
 void tcp_close(struct tcp *t)
@@ -97,7 +109,7 @@ static void fail_late(struct tcp *t, int rv)
 
 static void bytes_add(struct bytes *b, const uint8_t *data, size_t len)
 {
-	size_t cap = b->cap != 0 ? b->cap : BACKLOG_MIN_BYTES;
+	size_t cap = b->cap != 0 ? b->cap : QUEUE_MIN_BYTES;
 
 	while (cap < b->len + len)
 		cap *= 2;
@@ -108,10 +120,14 @@ static void bytes_add(struct bytes *b, const uint8_t *data, size_t len)
 	b->len += len;
 }
 
-static void bytes_clear(struct bytes *b)
+static void bytes_take(struct bytes *b, size_t len)
 {
-	free(b->data);
-	*b = (struct bytes){ 0 };
+	b->len -= len;
+	memmove(b->data, b->data + len, b->len);
+	if (b->len == 0 && b->cap > QUEUE_KEPT_BYTES) {
+		free(b->data);
+		*b = (struct bytes){ 0 };
+	}
 }
 
 static void end_done(uv_shutdown_t *req, int status)
@@ -120,71 +136,107 @@ static void end_done(uv_shutdown_t *req, int status)
 	(void)status;
 }
 
-static void written(uv_write_t *req, int status);
+static void flight_done(uv_write_t *req, int status);
 
-/* Sends what waits, then the half-close that waits behind it. */
-static void pump(struct tcp *t)
+/* Leaves the rest to libuv, which waits until the socket takes it. */
+static void take_off(struct tcp *t)
 {
+	uv_buf_t b;
 	int rv;
 
-	if (t->writing)
+	t->flight = t->waiting;
+	t->waiting = (struct bytes){ 0 };
+	b = uv_buf_init((char *)t->flight.data, (unsigned)t->flight.len);
+	t->write_req.data = t;
+	rv = uv_write(&t->write_req, stream_of(t), &b, 1, flight_done);
+	t->writing = rv == 0;
+	if (rv < 0)
+		fail_late(t, rv);
+}
+
+/* Sends what waits, then the half-close that waits behind it. */
+static void push(struct tcp *t)
+{
+	uv_buf_t b;
+	int n;
+
+	if (t->writing || t->closed)
 		return;
 	if (t->waiting.len > 0) {
-		uv_buf_t b;
-
-		t->flight = t->waiting;
-		t->waiting = (struct bytes){ 0 };
-		b = uv_buf_init((char *)t->flight.data,
-				(unsigned)t->flight.len);
-		t->write_req.data = t;
-		rv = uv_write(&t->write_req, stream_of(t), &b, 1, written);
-		t->writing = rv == 0;
-		if (rv < 0)
-			fail_late(t, rv);
+		b = uv_buf_init((char *)t->waiting.data,
+				(unsigned)t->waiting.len);
+		n = uv_try_write(stream_of(t), &b, 1);
+		if (n > 0) {
+			bytes_take(&t->waiting, (size_t)n);
+			t->shrunk = true;
+		}
+	}
+	/* An error is met again, and told, by the queued write. */
+	if (t->waiting.len > 0) {
+		take_off(t);
 	} else if (t->end_wanted && !t->end_sent) {
 		t->end_sent = true;
 		uv_shutdown(&t->end_req, stream_of(t), end_done);
 	}
 }
 
-static void written(uv_write_t *req, int status)
+static void tell_written(struct tcp *t)
+{
+	if (t->closed || !t->shrunk)
+		return;
+	t->shrunk = false;
+	if (t->ev->written != NULL)
+		t->ev->written(t->ctx);
+}
+
+static void turn_ends(void *p)
+{
+	struct tcp *t = p;
+
+	t->flush_due = false;
+	if (t->gone) {
+		release(t);
+		return;
+	}
+	push(t);
+	tell_written(t);
+}
+
+static void flush_later(struct tcp *t)
+{
+	if (t->flush_due)
+		return;
+	t->flush_due = true;
+	loop_defer(t->loop, turn_ends, t);
+}
+
+static void flight_done(uv_write_t *req, int status)
 {
 	struct tcp *t = req->data;
-	size_t len = t->flight.len;
 
 	loop_turn(t->loop);
 	t->writing = false;
-	bytes_clear(&t->flight);
+	free(t->flight.data);
+	t->flight = (struct bytes){ 0 };
 	if (t->closed)
 		return;
 	if (status < 0) {
 		fail(t, status);
 		return;
 	}
-	pump(t);
-	if (t->ev->written != NULL)
-		t->ev->written(t->ctx, len);
+	t->shrunk = true;
+	push(t);
+	tell_written(t);
 }
 
-size_t tcp_write(struct tcp *t, const uint8_t *data, size_t len)
+void tcp_write(struct tcp *t, const uint8_t *data, size_t len)
 {
-	size_t taken = 0;
-
 	if (t->closed || len == 0)
-		return 0;
-	if (!t->writing) {
-		uv_buf_t b = uv_buf_init((char *)data, (unsigned)len);
-		int rv = uv_try_write(stream_of(t), &b, 1);
-
-		/* An error is met again, and told, by the queued write. */
-		if (rv > 0)
-			taken = (size_t)rv;
-	}
-	if (taken < len) {
-		bytes_add(&t->waiting, data + taken, len - taken);
-		pump(t);
-	}
-	return taken;
+		return;
+	bytes_add(&t->waiting, data, len);
+	if (t->waiting.len >= QUEUE_PUSH_BYTES)
+		push(t);
+	flush_later(t);
 }
 
 size_t tcp_queued(const struct tcp *t)
@@ -195,8 +247,7 @@ size_t tcp_queued(const struct tcp *t)
 void tcp_end(struct tcp *t)
 {
 	t->end_wanted = true;
-	if (!t->closed)
-		pump(t);
+	flush_later(t);
 }
 
 /* ---- reading ---- */

@@ -1,10 +1,12 @@
 /* A local TCP connection: an app that came to our SOCKS port, or a service
  * that we connect to.
  *
- * Writing takes everything: what the kernel does not take at once is queued,
- * and `written` tells when it has gone.  The caller bounds the queue by not
- * reading (or not consuming) more from the other side meanwhile.  No callback
- * is made from inside a call; after tcp_close() or tcp_reset() none follows.
+ * Writing takes everything.  It is gathered until the turn ends (a stream comes
+ * in small packets, and each write costs), and what the kernel does not take
+ * then stays queued; `written` tells when the queue has shrunk.  The caller
+ * bounds it by not reading (or not consuming) more from the other side.  No
+ * callback is made from inside a call; after tcp_close() or tcp_reset() none
+ * follows.  The process must ignore SIGPIPE.
  */
 #pragma once
 
@@ -26,8 +28,8 @@ struct tcp_events {
 	void (*data)(void *ctx, const uint8_t *data, size_t len);
 	/* The other side will send no more. */
 	void (*ended)(void *ctx);
-	/* The kernel has taken `len` more bytes of what was queued. */
-	void (*written)(void *ctx, size_t len);
+	/* The kernel has taken some of what was queued: see tcp_queued(). */
+	void (*written)(void *ctx);
 	/* The last callback: -errno.  tcp_close() is still the caller's. */
 	void (*failed)(void *ctx, int rv);
 };
@@ -39,8 +41,8 @@ void tcp_set_events(struct tcp *t, const struct tcp_events *ev, void *ctx);
 
 /* A new connection does not read until it is told to. */
 void tcp_read(struct tcp *t, bool on);
-/* Returns how much the kernel took at once; the rest is queued. */
-size_t tcp_write(struct tcp *t, const uint8_t *data, size_t len);
+void tcp_write(struct tcp *t, const uint8_t *data, size_t len);
+/* What the kernel has not taken yet. */
 size_t tcp_queued(const struct tcp *t);
 /* Half-close, once the queue is empty. */
 void tcp_end(struct tcp *t);

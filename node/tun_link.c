@@ -12,16 +12,18 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
 	PREFIX_BITS = 48,
 	TX_QUEUE_LEN = 1000,
 	REQUEST_BYTES = 256,
-	REPLY_BYTES = 4096
+	REPLY_BYTES = 4096,
+	ADDRESS_WAIT_MS = 2000
 };
 
-/* ---- netlink: one request, one acknowledgement ---- */
+/* ---- netlink: one request, one reply ---- */
 
 struct request {
 	union {
@@ -62,24 +64,37 @@ static void nest_end(struct request *r, struct rtattr *a)
 	a->rta_len = (uint16_t)(r->bytes + r->head.nlmsg_len - (uint8_t *)a);
 }
 
-static int request_send(int fd, const struct request *r)
-{
+struct reply {
 	union {
 		struct nlmsghdr head;
 		uint8_t bytes[REPLY_BYTES];
-	} reply;
-	const struct nlmsgerr *e = NLMSG_DATA(&reply.head);
+	};
+};
+
+/* The reply has a body of `len` bytes at least; an error is returned. */
+static int request_ask(struct reply *reply, int fd, const struct request *r,
+		       size_t len)
+{
+	const struct nlmsgerr *e = NLMSG_DATA(&reply->head);
 	ssize_t n;
 
 	if (send(fd, r, r->head.nlmsg_len, 0) < 0)
 		return -errno;
-	n = recv(fd, &reply, sizeof reply, 0);
+	n = recv(fd, reply, sizeof *reply, 0);
 	if (n < 0)
 		return -errno;
-	if ((size_t)n < NLMSG_LENGTH(sizeof *e) ||
-	    reply.head.nlmsg_type != NLMSG_ERROR)
+	if ((size_t)n < NLMSG_LENGTH(sizeof *e))
 		return -EPROTO;
-	return e->error;
+	if (reply->head.nlmsg_type == NLMSG_ERROR)
+		return e->error;
+	return (size_t)n < NLMSG_LENGTH(len) ? -EPROTO : 0;
+}
+
+static int request_send(int fd, const struct request *r)
+{
+	struct reply reply;
+
+	return request_ask(&reply, fd, r, 0);
 }
 
 /* ---- the device ---- */
@@ -135,6 +150,33 @@ static int address_add(int nl, int index, const struct addr *self)
 	return rv == -EEXIST ? 0 : rv;
 }
 
+static bool is_routed_here(int nl, const struct addr *self)
+{
+	const struct rtmsg body = { .rtm_family = AF_INET6,
+				    .rtm_dst_len = 128 };
+	struct reply reply;
+	const struct rtmsg *got = NLMSG_DATA(&reply.head);
+	struct request r;
+
+	request_init(&r, RTM_GETROUTE, 0, &body, sizeof body);
+	r.head.nlmsg_flags = NLM_F_REQUEST;
+	request_add(&r, RTA_DST, self->b, sizeof self->b);
+	return request_ask(&reply, nl, &r, sizeof *got) == 0 &&
+	       reply.head.nlmsg_type == RTM_NEWROUTE &&
+	       got->rtm_type == RTN_LOCAL;
+}
+
+/* Even without duplicate address detection the kernel makes the address ours
+ * a moment after the request, in a worker.  Until then it may be bound to, but
+ * packets to it go out again.  If it takes longer we go on all the same. */
+static void wait_for_address(int nl, const struct addr *self)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	for (int i = 0; i < ADDRESS_WAIT_MS && !is_routed_here(nl, self); i++)
+		nanosleep(&pause, NULL);
+}
+
 static int configure(const char *name, const struct addr *self, uint16_t mtu)
 {
 	const struct timeval limit = { .tv_sec = 2 };
@@ -151,6 +193,8 @@ static int configure(const char *name, const struct addr *self, uint16_t mtu)
 	rv = address_add(nl, index, self);
 	if (rv == 0)
 		rv = link_up(nl, index, mtu);
+	if (rv == 0)
+		wait_for_address(nl, self);
 	close(nl);
 	return rv;
 }

@@ -131,7 +131,7 @@ bool local_send(struct loop *l, int fd, const void *data, size_t len)
 	const uint8_t *p = data;
 
 	while (len > 0 && clock_now() < end) {
-		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+		ssize_t n = send(fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n > 0) {
 			p += n;
@@ -150,7 +150,7 @@ bool local_recv(struct loop *l, int fd, void *data, size_t len)
 	uint8_t *p = data;
 
 	while (len > 0 && clock_now() < end) {
-		ssize_t n = recv(fd, p, len, 0);
+		ssize_t n = recv(fd, p, len, MSG_DONTWAIT);
 
 		if (n == 0 || (n < 0 && errno != EAGAIN))
 			return false;
@@ -171,7 +171,8 @@ ssize_t local_recv_datagram(struct loop *l, int fd, void *data, size_t cap,
 
 	while (clock_now() < end) {
 		socklen_t len = sizeof *from;
-		ssize_t n = recvfrom(fd, data, cap, 0, &from->sa, &len);
+		ssize_t n =
+			recvfrom(fd, data, cap, MSG_DONTWAIT, &from->sa, &len);
 
 		if (n >= 0)
 			return n;
@@ -186,7 +187,7 @@ enum local_end local_next(struct loop *l, int fd)
 	uint8_t byte;
 
 	while (clock_now() < end) {
-		ssize_t n = recv(fd, &byte, 1, MSG_PEEK);
+		ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
 		if (n > 0)
 			return LOCAL_DATA;

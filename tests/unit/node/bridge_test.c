@@ -1,6 +1,7 @@
 #include "node/bridge.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -376,5 +377,6 @@ int main(void)
 		CASE(a_half_open_bridge_that_moves_is_kept),
 	};
 
+	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
