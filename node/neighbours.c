@@ -271,7 +271,10 @@ static void dial(struct neighbours *nb, const struct dial *d)
 		.peer = d->peer,
 	};
 	peer_error error = sessions_dial(nb->sessions, &sd);
+	char at[ENDPOINT_TEXT_MAX];
 
+	endpoint_text(at, &d->at);
+	log_debug("dialling: dial=%u at=%s", d->no, at);
 	if (error != PEER_ERROR_NONE)
 		dialer_handle_failed(nb->dialer, d->no, error,
 				     loop_now(nb->loop));
@@ -363,6 +366,28 @@ bool neighbours_session_up(struct neighbours *nb, const struct session_info *s,
 	return true;
 }
 
+/* A dial that met a node which is connected already: what was dialled is one
+ * more address of it, and need not be tried again. */
+static void meet_again(struct neighbours *nb, const struct session_info *s)
+{
+	const struct peer_session up = {
+		.session = s->no,
+		.dialled = s->dial_peer,
+		.who = &s->peer,
+		.chain = s->chain,
+		.chain_len = s->chain_len,
+		.remote = s->path.remote,
+		.ifindex = s->path.ifindex,
+	};
+	nsec now = loop_now(nb->loop);
+	peer_no no = 0;
+
+	dialer_handle_up(nb->dialer, s->dial);
+	if (peers_handle_session_up(nb->peers, &up, now, &no) == PEERS_OK)
+		peers_handle_session_down(nb->peers, no, s->no, PEER_ERROR_NONE,
+					  now);
+}
+
 void neighbours_session_down(struct neighbours *nb,
 			     const struct session_info *s)
 {
@@ -377,7 +402,9 @@ void neighbours_session_down(struct neighbours *nb,
 		*k = (struct known){ 0 };
 		return;
 	}
-	if (s->dial != 0) {
+	if (s->dial != 0 && s->confirmed != 0) {
+		meet_again(nb, s);
+	} else if (s->dial != 0) {
 		log_debug("dial failed: reason=\"%s\"", s->end_text);
 		dialer_handle_failed(nb->dialer, s->dial, s->error, now);
 	} else if (s->error >= PEER_ERROR_CERTIFICATE) {

@@ -21,11 +21,10 @@ enum {
 	UDP_PAYLOAD_MIN = 1200,
 };
 
-#define SETTLE_NS      (250 * NS_PER_MS)
 #define KEEP_ALIVE_NS  (5 * NS_PER_S)
 #define RETRY_TOKEN_NS (10 * NS_PER_S)
-/* Sessions confirmed closer together than this came from dialling each other
- * at once; otherwise the newer one replaces a dead one. */
+/* Sessions confirmed closer together than this came from dialling each other at
+ * once; with more between them the older one has circuits to lose. */
 #define SIMULTANEOUS_NS (3 * NS_PER_S)
 
 static struct session *find(const struct sessions *set, session_no no)
@@ -60,8 +59,15 @@ static void settle_fired(struct timer *t)
 		(struct session *)((char *)t -
 				   offsetof(struct session, settle));
 
-	if (s->state == SESSION_CONFIRMED)
+	if (s->state != SESSION_CONFIRMED)
+		return;
+	if (s->is_hello_received)
 		session_up(s);
+	else if (loop_now(s->set->loop) < s->confirmed + HANDSHAKE_OUTER_NS)
+		loop_timer_set(s->set->loop, t,
+			       s->confirmed + HANDSHAKE_OUTER_NS);
+	else
+		session_end(s, "the peer says nothing", PEER_ERROR_PROTOCOL);
 }
 
 struct session *session_new(struct sessions *set, const struct udp_path *path)
@@ -153,6 +159,8 @@ void session_end(struct session *s, const char *why, uint8_t error)
 	fill_info(s, &info);
 	info.end_text = why;
 	info.error = error;
+	info.chain = quic_peer(s->quic)->chain;
+	info.chain_len = quic_peer(s->quic)->chain_len;
 	s->state = SESSION_ENDING;
 	loop_timer_set(set->loop, &s->timer, TIME_NEVER);
 	loop_timer_set(set->loop, &s->settle, TIME_NEVER);
@@ -186,8 +194,10 @@ static bool is_better(struct session *a, struct session *b,
 					       : b->confirmed - a->confirmed;
 	uint8_t ea[32], eb[32];
 
-	if (gap > SIMULTANEOUS_NS)
+	if (a->instance != b->instance)
 		return a->confirmed > b->confirmed;
+	if (gap > SIMULTANEOUS_NS)
+		return a->confirmed < b->confirmed;
 	if (a_right != b_right)
 		return a_right;
 	if (!quic_export(a->quic, ea) || !quic_export(b->quic, eb))
@@ -206,6 +216,7 @@ static void resolve_duplicates(struct session *s)
 		struct session *o = set->slots[i];
 
 		if (o == NULL || o == s || o->state < SESSION_CONFIRMED ||
+		    !o->is_hello_received ||
 		    !hash_equal(peer, &quic_peer(o->quic)->who.hash) ||
 		    !same_link(s, o))
 			continue;
@@ -228,7 +239,7 @@ void session_confirmed(struct session *s)
 	s->state = SESSION_CONFIRMED;
 	s->confirmed = loop_now(set->loop);
 	quic_set_keep_alive(s->quic, KEEP_ALIVE_NS);
-	loop_timer_set(set->loop, &s->settle, s->confirmed + SETTLE_NS);
+	loop_timer_set(set->loop, &s->settle, s->confirmed + SESSION_SETTLE_NS);
 }
 
 void session_up(struct session *s)
@@ -304,6 +315,7 @@ struct sessions *sessions_new(struct loop *l, struct quic_tls *tls,
 	set->scratch = mem_new(set->scratch);
 	set->udp = udp_new(l, session_received, set);
 	randombytes_buf(set->token_key, sizeof set->token_key);
+	randombytes_buf(&set->instance, sizeof set->instance);
 	return set;
 }
 

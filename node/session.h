@@ -27,6 +27,8 @@ struct session_info {
 	struct udp_path path;
 	bool is_dialled; /* we are the client */
 	bool is_up;
+	const uint8_t *chain; /* in `down`: verified, borrowed for the call */
+	size_t chain_len;
 	nsec confirmed; /* 0: still shaking hands */
 	nsec rtt;
 	uint16_t mtu;                         /* circuit payload it carries */

@@ -142,6 +142,7 @@ static void send_hello(struct session *s)
 	m.hello.version = 1;
 	memcpy(m.hello.name, s->set->display_name, sizeof m.hello.name);
 	m.hello.transit = s->set->transit;
+	m.hello.instance = s->set->instance;
 	session_send(s, &m);
 }
 
@@ -151,9 +152,12 @@ static enum msg_verdict handle_message(struct session *s, const struct msg *m)
 		if (s->is_hello_received || m->hello.version != 1)
 			return MSG_INVALID;
 		s->is_hello_received = true;
+		s->instance = m->hello.instance;
 		memcpy(s->name, m->hello.name, sizeof s->name);
 		return MSG_OK;
 	}
+	if (!s->is_hello_received)
+		return MSG_INVALID;
 	if (m->type == MSG_PING) {
 		if (!m->ping.is_reply) {
 			struct msg reply = *m;
@@ -449,7 +453,8 @@ static nsec check_health(struct session *s)
 		return TIME_NEVER;
 	}
 	if (s->state == SESSION_CONFIRMED && s->is_hello_received &&
-	    quic_udp_payload(s->quic) >= s->udp_payload_max)
+	    (quic_udp_payload(s->quic) >= s->udp_payload_max ||
+	     now >= s->confirmed + SESSION_SETTLE_NS))
 		session_up(s);
 	else if (s->state == SESSION_UP)
 		tell_measures(s);

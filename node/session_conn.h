@@ -5,6 +5,9 @@
 #include "node/session.h"
 #include "proto/frame.h"
 
+/* The search for the MTU is given this long. */
+#define SESSION_SETTLE_NS (250 * NS_PER_MS)
+
 struct chunk {
 	struct chunk *next;
 	size_t len;
@@ -47,6 +50,7 @@ struct session {
 	size_t unsent_offset, n_chunk_bytes, acked_offset;
 	bool is_control_blocked;
 	bool is_hello_sent, is_hello_received;
+	uint64_t instance; /* of the peer: differs after its restart */
 	char name[NAME_BYTES_MAX + 1];
 
 	/* circuit packets */
@@ -72,6 +76,7 @@ struct sessions {
 	char display_name[NAME_BYTES_MAX + 1];
 	bool transit;
 	uint8_t token_key[32];
+	uint64_t instance; /* ours */
 	struct session *slots[SESSIONS_MAX];
 	uint32_t next_serial;
 	size_t n_half_open;

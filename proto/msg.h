@@ -59,7 +59,8 @@ struct msg_hello {
 	uint32_t version;              /* 1 */
 	char name[NAME_BYTES_MAX + 1]; /* display only, may be "" */
 	bool transit;
-	uint16_t port; /* where it listens; 0: not */
+	uint16_t port;     /* where it listens; 0: not */
+	uint64_t instance; /* random at each start: who has restarted */
 };
 
 /* The sender's claim about the link this came over. */

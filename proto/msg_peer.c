@@ -50,7 +50,8 @@ static bool hello_read(struct msg *out, const ProtobufCMessage *base)
 		return false;
 	*m = (struct msg_hello){ .version = pb->version,
 				 .transit = pb->transit,
-				 .port = (uint16_t)pb->port };
+				 .port = (uint16_t)pb->port,
+				 .instance = pb->instance };
 	if (pb->name.len != 0)
 		memcpy(m->name, pb->name.data, pb->name.len);
 	return true;
@@ -65,6 +66,7 @@ static size_t hello_write(struct buf *out, const struct msg *msg)
 	pb.name = bytes_of(m->name, strnlen(m->name, NAME_BYTES_MAX));
 	pb.transit = m->transit;
 	pb.port = m->port;
+	pb.instance = m->instance;
 	return codec_pack(out, &pb.base);
 }
 

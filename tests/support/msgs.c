@@ -64,7 +64,8 @@ static void hello_random(struct msg_hello *m, struct rng *r)
 
 	*m = (struct msg_hello){ .version = 1,
 				 .transit = draw_bool(r),
-				 .port = (uint16_t)draw(r, 0, UINT16_MAX) };
+				 .port = (uint16_t)draw(r, 0, UINT16_MAX),
+				 .instance = rng_u64(r) };
 	strcpy(m->name, names[rng_below(r, 5)]);
 }
 
@@ -331,7 +332,7 @@ bool msg_equal(const struct msg *a, const struct msg *b)
 	switch (a->type) {
 	case MSG_HELLO:
 		return SAME(hello.version) && SAME(hello.transit) &&
-		       SAME(hello.port) &&
+		       SAME(hello.port) && SAME(hello.instance) &&
 		       strcmp(a->hello.name, b->hello.name) == 0;
 	case MSG_LINK:
 		return SAME(link.cost_100us) && SAME(link.mtu) &&

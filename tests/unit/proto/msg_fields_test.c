@@ -50,6 +50,11 @@ static void small_messages_have_these_bytes(void **state)
 		  "1203626f62"
 		  "1801"
 		  "20d122" },
+		{ { .type = MSG_HELLO,
+		    .hello = { .version = 1, .instance = 0x0102030405060708 } },
+		  "0100000b"
+		  "0801"
+		  "290807060504030201" },
 		{ { .type = MSG_LINK,
 		    .link = { .cost_100us = 100,
 			      .mtu = 1440,
