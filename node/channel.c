@@ -10,6 +10,7 @@
 
 enum {
 	VIRTUAL_PORT = 4433,
+	SERVER_CHANNELS_PER_PEER = 2,
 };
 
 #define KEEP_ALIVE_NS (25 * NS_PER_S)
@@ -182,12 +183,18 @@ static void channel_free(void *p)
 	free(c);
 }
 
+/* The circuit's proof told us the peer's key: nobody else with the same 80 bits
+ * will do. */
 static struct quic_config config_for(struct channel *c)
 {
+	const struct identity *who =
+		router_identity_find(c->set->router, &c->peer);
+
 	return (struct quic_config){
 		.is_channel = true,
 		.udp_payload_max = CIRCUIT_MTU_MAX,
 		.expect = &c->peer,
+		.expect_hash = who != NULL ? &who->hash : NULL,
 		.wall_s = loop_wall_ms(c->set->loop) / 1000,
 		.events = &channel_quic_events,
 		.ctx = c,
@@ -220,14 +227,41 @@ struct channel *channel_connect(struct channels *set, circuit_no circuit)
 	return c;
 }
 
+/* A member may come anew after a restart, but not without end: the oldest of
+ * its channels gives way.  False: too many handshakes are under way. */
+static bool make_room(struct channels *set, const struct node_id *peer)
+{
+	struct channel *oldest = NULL;
+	size_t n_of_peer = 0, n_half_open = 0;
+
+	for (struct channel *c = set->all; c != NULL; c = c->next) {
+		if (c->is_client)
+			continue;
+		n_half_open += !c->is_up;
+		if (!id_equal(&c->peer, peer))
+			continue;
+		n_of_peer++;
+		oldest = c; /* the newest stands first */
+	}
+	if (n_of_peer >= SERVER_CHANNELS_PER_PEER)
+		channel_end(oldest, "replaced by a newer one");
+	return n_half_open < HALF_OPEN_MAX;
+}
+
 static struct channel *channel_accept(struct channels *set, struct lane *l,
 				      const ngtcp2_pkt_hd *hd)
 {
-	struct channel *c = channel_new(set, l);
-	struct quic_config config = config_for(c);
 	union endpoint local, remote;
+	struct quic_config config;
+	struct channel *c;
 	ngtcp2_path path;
 
+	if (!make_room(set, &l->peer)) {
+		set->counters.n_failed++;
+		return NULL;
+	}
+	c = channel_new(set, l);
+	config = config_for(c);
 	virtual_path(c, &local, &remote, &path);
 	c->quic = quic_accept(set->table, &path, hd, NULL, &config,
 			      loop_now(set->loop));
@@ -329,6 +363,10 @@ static void channel_flush(struct channel *c)
 		return;
 	if (quic_state(c->quic) >= QUIC_CLOSING) {
 		channel_end(c, quic_end_text(c->quic));
+		return;
+	}
+	if (c->is_broken) {
+		channel_end(c, "HTTP/3 does not start");
 		return;
 	}
 	if (c->lane == NULL)

@@ -69,6 +69,7 @@ struct channel {
 	struct lane *lane; /* NULL: stranded */
 	struct node_id peer;
 	bool is_client, is_up, is_ending, is_dirty;
+	bool is_broken; /* HTTP/3 did not start */
 	bool is_waiting_room, is_blocked;
 	struct channel *next_dirty;
 	struct timer timer;

@@ -218,8 +218,9 @@ static void on_confirmed(void *ctx)
 	struct channel *c = ctx;
 
 	if (!h3_start(c)) {
+		c->is_broken = true;
 		channel_mark(c);
-		return; /* without HTTP/3 it is closed at the turn's end */
+		return;
 	}
 	c->is_up = true;
 	c->last_used = loop_now(c->set->loop);
@@ -327,28 +328,35 @@ static void on_streams_allowed(void *ctx)
 	channel_mark(c);
 }
 
-static void on_datagram(void *ctx, const uint8_t *data, size_t len)
+static uint64_t on_datagram(void *ctx, const uint8_t *data, size_t len)
 {
 	struct channel *c = ctx;
 	struct http_datagram d;
 	struct stream *s;
 
-	if (http_datagram_parse(&d, data, len) != MASQUE_OK || d.context != 0) {
+	/* RFC 9297 2.1: malformed is an error of the connection; RFC 9298 4: a
+	 * context that nobody knows is dropped. */
+	if (http_datagram_parse(&d, data, len) != MASQUE_OK) {
 		c->set->counters.n_datagram_bad++;
-		return;
+		return H3_DATAGRAM_ERROR;
+	}
+	if (d.context != 0) {
+		c->set->counters.n_datagram_unknown++;
+		return 0;
 	}
 	c->last_used = loop_now(c->set->loop);
 	if (c->ip != NULL && c->ip->id == d.stream_id && c->is_ip_open) {
 		c->set->events->packet(c->set->ctx, c, &c->peer, d.payload,
 				       d.len);
-		return;
+		return 0;
 	}
 	s = stream_by_id(c, d.stream_id);
 	if (s == NULL || s->kind != STREAM_UDP || s->is_ip) {
 		c->set->counters.n_datagram_unknown++;
-		return;
+		return 0;
 	}
 	stream_received_datagram(s, d.payload, d.len);
+	return 0;
 }
 
 static ngtcp2_ssize on_next_data(void *ctx, int64_t *id, int *is_last,

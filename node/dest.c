@@ -34,6 +34,8 @@ enum {
 
 /* While a channel is stranded a new path is looked for this often. */
 #define RETRY_NS (1 * NS_PER_S)
+/* A channel unused for so long is not worth a new path. */
+#define IDLE_NS (20 * NS_PER_S)
 
 struct held {
 	struct held *next;
@@ -259,10 +261,15 @@ static void flush_packets(struct dest *t, struct channel *c)
 {
 	while (t->packets != NULL) {
 		struct held *h = t->packets;
+		enum dest_packet_verdict v;
 		size_t mtu;
 
-		if (channel_send_ip(c, h->data, h->len, &mtu) == DEST_BLOCKED)
+		v = channel_send_ip(c, h->data, h->len, &mtu);
+		if (v == DEST_BLOCKED)
 			return;
+		if (v == DEST_TOO_BIG && t->dests->packet_events != NULL)
+			t->dests->packet_events->too_big(t->dests->packet_ctx,
+							 h->data, h->len, mtu);
 		free(take_packet(t));
 	}
 }
@@ -285,6 +292,18 @@ static void connect_dest(struct dest *t)
 	t->is_connecting = true;
 	t->began = loop_now(d->loop);
 	router_connect(d->router, &t->id, 0, loop_now(d->loop));
+}
+
+void dests_network_changed(struct dests *d)
+{
+	struct dest *t, *next;
+
+	HASH_ITER (hh, d->table, t, next) {
+		t->unreachable_until = 0;
+		if (t->client != NULL && channel_circuit(t->client) == 0)
+			router_connect(d->router, &t->id, t->lost,
+				       loop_now(d->loop));
+	}
 }
 
 static void circuit_up(struct dests *d, const struct router_event *ev)
@@ -421,6 +440,12 @@ static void channel_stranded(void *ctx, struct channel *c, circuit_no lost)
 
 	if (t == NULL || t->client != c)
 		return;
+	if (channel_n_streams(c) == 0 &&
+	    loop_now(d->loop) - channel_last_used(c) > IDLE_NS) {
+		/* Nobody misses it. */
+		channel_close(c, "idle");
+		return;
+	}
 	t->lost = lost;
 	router_connect(d->router, &t->id, lost, loop_now(d->loop));
 }

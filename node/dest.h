@@ -32,6 +32,8 @@ void dests_set_requests(struct dests *d, dest_request *request, void *ctx);
 
 /* From the router: CIRCUIT_UP of ours, UNREACHABLE. */
 void dests_handle_event(struct dests *d, const struct router_event *ev);
+/* A session has come up: what was unreachable may not be any more. */
+void dests_network_changed(struct dests *d);
 /* At the end of a turn; true if anything was done. */
 bool dests_flush(struct dests *d);
 /* For channels_new(). */
@@ -84,6 +86,9 @@ struct dest_packet_events {
 		       const uint8_t *packet, size_t len);
 	/* A packet that waited cannot be delivered: no path to its node. */
 	void (*unreachable)(void *ctx, const uint8_t *packet, size_t len);
+	/* A packet that waited is over the MTU of the path that was found. */
+	void (*too_big)(void *ctx, const uint8_t *packet, size_t len,
+			size_t mtu);
 	/* After DEST_BLOCKED. */
 	void (*unblocked)(void *ctx);
 };

@@ -16,6 +16,7 @@
 
 enum {
 	FLUSH_ROUNDS_MAX = 64,
+	LAST_RESORT_100US = 5000, /* half a second dearer than it is */
 	TUN_MTU_AUTO = CIRCUIT_MTU_MAX - CHANNEL_OVERHEAD,
 };
 
@@ -367,6 +368,11 @@ static int build(struct node *n, char *why, size_t why_cap)
 	rv = listen_all(n, why, why_cap);
 	if (rv < 0)
 		return rv;
+	sessions_set_hello(n->overlay->sessions,
+			   endpoint_port(&n->config.node.listen.at[0]),
+			   n->config.node.transit == TRANSIT_LAST_RESORT
+				   ? LAST_RESORT_100US
+				   : 0);
 	n->neighbours = neighbours_new(n->loop, n->overlay->sessions,
 				       &n->credentials, &n->config, n->store);
 	keep_load(n->store, n->overlay->router, n->neighbours,

@@ -25,6 +25,7 @@ static void session_up(void *ctx, const struct session_info *s,
 	}
 	router_session_up(o->router, s->no, &s->peer, chain, chain_len, link,
 			  loop_now(o->loop));
+	dests_network_changed(o->dests);
 }
 
 static void session_measured(void *ctx, session_no s,

@@ -11,8 +11,9 @@
 
 enum {
 	VECS_MAX = 16,
-	STREAM_WINDOW = 256 << 10,
-	CONN_WINDOW = 1 << 20,
+	/* They grow with what is delivered. */
+	STREAM_WINDOW = 64 << 10,
+	CONN_WINDOW = 256 << 10,
 	STREAM_WINDOW_MAX = 8 << 20,
 	CONN_WINDOW_MAX = 24 << 20,
 	UNI_STREAMS = 3,

@@ -36,7 +36,7 @@ struct quic_events {
 	void (*stream_stopped)(void *ctx, int64_t id, uint64_t error);
 	void (*stream_unblocked)(void *ctx, int64_t id);
 	void (*streams_allowed)(void *ctx);
-	void (*datagram)(void *ctx, const uint8_t *data, size_t len);
+	uint64_t (*datagram)(void *ctx, const uint8_t *data, size_t len);
 	/* Pulls stream data: fills up to `cap` vectors, sets the stream and
 	 * whether it ends; returns how many, -1 on error; *id = -1 if there
 	 * is nothing to write. */

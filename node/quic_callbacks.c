@@ -236,9 +236,9 @@ static int datagram(ngtcp2_conn *conn, uint32_t flags, const uint8_t *data,
 
 	(void)conn;
 	(void)flags;
-	if (q->state == QUIC_CONFIRMED)
-		q->config.events->datagram(q->config.ctx, data, len);
-	return 0;
+	if (q->state != QUIC_CONFIRMED)
+		return 0;
+	return fail_if(q, q->config.events->datagram(q->config.ctx, data, len));
 }
 
 static int reset_received(ngtcp2_conn *conn,

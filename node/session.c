@@ -14,15 +14,13 @@
 
 enum {
 	APP_ERROR_NONE = 0,
-	APP_ERROR_DUPLICATE = 2,
 	MTU_DEFAULT = 1500,
 	IP4_UDP_BYTES = 28,
 	IP6_UDP_BYTES = 48,
 	UDP_PAYLOAD_MIN = 1200,
 };
 
-#define KEEP_ALIVE_NS  (5 * NS_PER_S)
-#define RETRY_TOKEN_NS (10 * NS_PER_S)
+#define KEEP_ALIVE_NS (5 * NS_PER_S)
 /* Sessions confirmed closer together than this came from dialling each other at
  * once; with more between them the older one has circuits to lose. */
 #define SIMULTANEOUS_NS (3 * NS_PER_S)
@@ -335,6 +333,13 @@ void sessions_free(struct sessions *set)
 	sodium_memzero(set->token_key, sizeof set->token_key);
 	free(set->scratch);
 	free(set);
+}
+
+void sessions_set_hello(struct sessions *set, uint16_t port,
+			uint16_t more_cost_100us)
+{
+	set->port = port;
+	set->more_cost_100us = more_cost_100us;
 }
 
 struct udp *sessions_udp(struct sessions *set)

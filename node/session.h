@@ -66,6 +66,10 @@ struct sessions *sessions_new(struct loop *l, struct quic_tls *tls,
 			      const struct session_events *ev, void *ctx);
 /* Says goodbye to everyone and frees. */
 void sessions_free(struct sessions *set);
+/* What neighbours are told: the port that we listen on, and how much more our
+ * links are to cost than they measure (transit as a last resort). */
+void sessions_set_hello(struct sessions *set, uint16_t port,
+			uint16_t more_cost_100us);
 /* At the end of a turn: writes what is waiting; true if anything was done. */
 bool sessions_flush(struct sessions *set);
 struct udp *sessions_udp(struct sessions *set);

@@ -143,6 +143,7 @@ static void send_hello(struct session *s)
 	memcpy(m.hello.name, s->set->display_name, sizeof m.hello.name);
 	m.hello.transit = s->set->transit;
 	m.hello.instance = s->set->instance;
+	m.hello.port = s->set->port;
 	session_send(s, &m);
 }
 
@@ -253,17 +254,18 @@ static void streams_allowed(void *ctx)
 
 /* ---- circuit packets ---- */
 
-static void datagram(void *ctx, const uint8_t *data, size_t len)
+static uint64_t datagram(void *ctx, const uint8_t *data, size_t len)
 {
 	struct session *s = ctx;
 	struct packet p;
 
 	if (packet_parse(&p, data, len) != PACKET_OK) {
 		s->set->counters.n_packet_bad++;
-		return;
+		return 0;
 	}
 	s->n_packets_in++;
 	s->set->events->packet(s->set->ctx, s->no, &p, data, len);
+	return 0;
 }
 
 /* Writes one DATAGRAM into the batch: false if it must wait. */
@@ -418,6 +420,7 @@ struct msg_link session_link(const struct session *s)
 	cost = m.rtt / 2 / (100 * NS_PER_US);
 	if (cost < LINK_COST_FLOOR_100US)
 		cost = LINK_COST_FLOOR_100US;
+	cost += s->set->more_cost_100us;
 	if (cost > LINK_COST_MAX_100US)
 		cost = LINK_COST_MAX_100US;
 	if (mtu > CIRCUIT_MTU_MAX)

@@ -77,6 +77,7 @@ struct sessions {
 	bool transit;
 	uint8_t token_key[32];
 	uint64_t instance; /* ours */
+	uint16_t port, more_cost_100us;
 	struct session *slots[SESSIONS_MAX];
 	uint32_t next_serial;
 	size_t n_half_open;

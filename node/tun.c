@@ -168,8 +168,17 @@ static void unreachable(void *ctx, const uint8_t *packet, size_t len)
 	tell_app(t, ICMP6_ADDRESS_UNREACHABLE, 0, packet, len);
 }
 
+static void too_big(void *ctx, const uint8_t *packet, size_t len, size_t mtu)
+{
+	struct tun *t = ctx;
+
+	t->counts.n_too_big++;
+	tell_app(t, ICMP6_TOO_BIG, mtu, packet, len);
+}
+
 static const struct dest_packet_events events = {
 	.packet = packet_in,
+	.too_big = too_big,
 	.unreachable = unreachable,
 	.unblocked = unblocked,
 };
@@ -241,8 +250,18 @@ static void ignore_unblocked(void *ctx)
 }
 
 /* Without a TUN packets go nowhere. */
+static void ignore_too_big(void *ctx, const uint8_t *packet, size_t len,
+			   size_t mtu)
+{
+	(void)ctx;
+	(void)packet;
+	(void)len;
+	(void)mtu;
+}
+
 static const struct dest_packet_events no_events = {
 	.packet = ignore_packet,
+	.too_big = ignore_too_big,
 	.unreachable = ignore_unreachable,
 	.unblocked = ignore_unblocked,
 };

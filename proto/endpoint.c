@@ -17,6 +17,12 @@ socklen_t endpoint_len(const union endpoint *e)
 	return e->sa.sa_family == AF_INET6 ? sizeof e->in6 : sizeof e->in;
 }
 
+uint16_t endpoint_port(const union endpoint *e)
+{
+	return ntohs(e->sa.sa_family == AF_INET6 ? e->in6.sin6_port
+						 : e->in.sin_port);
+}
+
 bool endpoint_equal(const union endpoint *a, const union endpoint *b)
 {
 	if (a->sa.sa_family != b->sa.sa_family)

@@ -17,6 +17,8 @@ union endpoint {
 
 #define ENDPOINT_TEXT_MAX 72
 socklen_t endpoint_len(const union endpoint *e);
+/* In host order. */
+uint16_t endpoint_port(const union endpoint *e);
 bool endpoint_equal(const union endpoint *a, const union endpoint *b);
 void endpoint_text(char out[ENDPOINT_TEXT_MAX], const union endpoint *e);
 /* Numeric addresses only. `default_port` is used if the text has none (0: then

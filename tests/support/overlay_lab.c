@@ -88,8 +88,19 @@ static void unblocked(void *ctx)
 	e->n_unblocked++;
 }
 
+static void too_big(void *ctx, const uint8_t *data, size_t len, size_t mtu)
+{
+	struct end *e = ctx;
+
+	(void)data;
+	(void)len;
+	(void)mtu;
+	e->n_too_big++;
+}
+
 static const struct dest_packet_events packet_events = {
 	.packet = packet,
+	.too_big = too_big,
 	.unreachable = unreachable,
 	.unblocked = unblocked,
 };

@@ -32,7 +32,7 @@ struct end {
 	bool is_echo;
 	size_t n_packets, last_packet_len;
 	struct node_id last_packet_from;
-	int n_unblocked, n_unreachable;
+	int n_unblocked, n_unreachable, n_too_big;
 };
 
 struct lab {
