@@ -180,38 +180,59 @@ static bool same_link(const struct session *a, const struct session *b)
 	return endpoint_equal(&a->path.remote, &b->path.remote);
 }
 
-/* protocol.md 2.4: both ends come to the same answer. */
-static bool is_better(struct session *a, struct session *b,
-		      const struct node_hash *self)
+enum duplicate {
+	DUPLICATE_CLOSE_OLDER,
+	DUPLICATE_CLOSE_NEWER,
+	DUPLICATE_DOUBT, /* both stay until the older one is shown dead */
+};
+
+static bool has_smaller_export(struct session *a, struct session *b)
 {
-	const struct node_hash *peer = &quic_peer(a->quic)->who.hash;
-	bool we_are_smaller = memcmp(self->b, peer->b, sizeof self->b) < 0;
-	bool a_right = quic_is_server(a->quic) != we_are_smaller;
-	bool b_right = quic_is_server(b->quic) != we_are_smaller;
-	nsec gap = a->confirmed > b->confirmed ? a->confirmed - b->confirmed
-					       : b->confirmed - a->confirmed;
 	uint8_t ea[32], eb[32];
 
-	if (a->instance != b->instance)
-		return a->confirmed > b->confirmed;
-	if (gap > SIMULTANEOUS_NS)
-		return a->confirmed < b->confirmed;
-	if (a_right != b_right)
-		return a_right;
-	if (!quic_export(a->quic, ea) || !quic_export(b->quic, eb))
-		return true;
-	return memcmp(ea, eb, sizeof ea) < 0;
+	return !quic_export(a->quic, ea) || !quic_export(b->quic, eb) ||
+	       memcmp(ea, eb, sizeof ea) < 0;
+}
+
+/* protocol.md 2.4. */
+static enum duplicate judge(struct session *older, struct session *newer)
+{
+	const struct node_hash *self =
+		&quic_tls_credentials(newer->set->tls)->self.hash;
+	const struct node_hash *peer = &quic_peer(newer->quic)->who.hash;
+	bool we_are_smaller = memcmp(self->b, peer->b, sizeof self->b) < 0;
+	bool older_right = quic_is_server(older->quic) != we_are_smaller;
+	bool newer_right = quic_is_server(newer->quic) != we_are_smaller;
+
+	if (older->instance != newer->instance)
+		return DUPLICATE_CLOSE_OLDER;
+	if (newer->confirmed - older->confirmed > SIMULTANEOUS_NS)
+		return quic_is_server(newer->quic) ? DUPLICATE_DOUBT
+						   : DUPLICATE_CLOSE_NEWER;
+	if (older_right != newer_right)
+		return older_right ? DUPLICATE_CLOSE_NEWER
+				   : DUPLICATE_CLOSE_OLDER;
+	return has_smaller_export(older, newer) ? DUPLICATE_CLOSE_NEWER
+						: DUPLICATE_CLOSE_OLDER;
+}
+
+/* It must answer soon, or it is dead. */
+static void doubt(struct session *s)
+{
+	const struct msg ping = { .type = MSG_PING };
+
+	s->is_doubted = true;
+	session_send(s, &ping);
 }
 
 static void resolve_duplicates(struct session *s)
 {
 	struct sessions *set = s->set;
-	const struct node_hash *self =
-		&quic_tls_credentials(set->tls)->self.hash;
 	const struct node_hash *peer = &quic_peer(s->quic)->who.hash;
 
 	for (size_t i = 0; i < SESSIONS_MAX; i++) {
 		struct session *o = set->slots[i];
+		struct session *older, *newer;
 
 		if (o == NULL || o == s || o->state < SESSION_CONFIRMED ||
 		    !o->is_hello_received ||
@@ -219,12 +240,21 @@ static void resolve_duplicates(struct session *s)
 		    !same_link(s, o))
 			continue;
 		set->counters.n_duplicate++;
-		if (is_better(s, o, self)) {
-			session_end(o, "duplicate", PEER_ERROR_NONE);
-			continue;
+		older = s->confirmed < o->confirmed ? s : o;
+		newer = older == s ? o : s;
+		switch (judge(older, newer)) {
+		case DUPLICATE_CLOSE_OLDER:
+			session_end(older, "duplicate", PEER_ERROR_NONE);
+			break;
+		case DUPLICATE_CLOSE_NEWER:
+			session_end(newer, "duplicate", PEER_ERROR_NONE);
+			break;
+		case DUPLICATE_DOUBT:
+			doubt(older);
+			break;
 		}
-		session_end(s, "duplicate", PEER_ERROR_NONE);
-		return;
+		if (s->state == SESSION_ENDING)
+			return;
 	}
 }
 

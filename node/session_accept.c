@@ -191,5 +191,6 @@ void session_received(void *ctx, const struct udp_path *path, uint8_t ecn,
 	s->n_bytes_in += len;
 	s->last_heard = loop_now(set->loop);
 	s->asked = TIME_NEVER;
+	s->is_doubted = false;
 	read_packet(s, path, ecn, data, len);
 }

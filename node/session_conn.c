@@ -395,7 +395,7 @@ static void write_rest(struct session *s)
 static nsec dead_at(struct session *s, nsec now)
 {
 	bool is_loaded = s->last_load != 0 && now - s->last_load < LOADED_NS;
-	nsec limit = is_loaded ? DEAD_LOADED_NS : DEAD_IDLE_NS;
+	nsec limit = is_loaded || s->is_doubted ? DEAD_LOADED_NS : DEAD_IDLE_NS;
 	struct quic_measure m;
 
 	quic_measure(s->quic, &m);

@@ -38,6 +38,7 @@ struct session {
 	struct timer timer;
 	struct timer settle; /* the MTU search is given this long */
 	nsec last_heard;     /* any packet */
+	bool is_doubted;     /* a newer session came from its peer */
 	nsec asked;          /* since when an answer is awaited; or NEVER */
 	nsec last_load;      /* the last circuit packet sent */
 	struct msg_link told;
