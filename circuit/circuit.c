@@ -99,7 +99,6 @@ static void set_path(struct circuit *c, const struct route_proof *p)
 	c->n_hops = p->hops.n;
 	c->hops = mem_calloc(c->n_hops, sizeof *c->hops);
 	memcpy(c->hops, p->hops.hop, c->n_hops * sizeof *c->hops);
-	c->mtu = path_mtu(c->hops, c->n_hops);
 }
 
 static void circuit_free(struct router *r, struct circuit *c, nsec now)
@@ -133,6 +132,7 @@ struct circuit *circuit_add(struct router *r, const struct route_proof *p,
 	c->open_id = *open_id;
 	c->is_origin = toward_origin == NULL;
 	c->is_target = toward_target == NULL;
+	c->mtu = CIRCUIT_MTU_MAX; /* the links that it uses will tell */
 	c->opened = c->last_packet = now;
 	set_path(c, p);
 	c->timer.kind = TIMER_CIRCUIT;

@@ -1,7 +1,5 @@
 #include "circuit/path.h"
 
-#include "proto/limits.h"
-
 uint32_t path_cost(const struct hop *hops, size_t n)
 {
 	uint32_t sum = 0;
@@ -9,16 +7,6 @@ uint32_t path_cost(const struct hop *hops, size_t n)
 	for (size_t i = 0; i < n; i++)
 		sum += hops[i].cost_100us;
 	return sum;
-}
-
-uint16_t path_mtu(const struct hop *hops, size_t n)
-{
-	uint16_t mtu = CIRCUIT_MTU_MAX;
-
-	for (size_t i = 0; i < n; i++)
-		if (hops[i].mtu < mtu)
-			mtu = hops[i].mtu;
-	return mtu;
 }
 
 bool path_has(const struct hop *hops, size_t n, const struct node_id *id)

@@ -11,7 +11,6 @@
 #include "proto/msg.h"
 
 uint32_t path_cost(const struct hop *hops, size_t n);
-uint16_t path_mtu(const struct hop *hops, size_t n);
 bool path_has(const struct hop *hops, size_t n, const struct node_id *id);
 bool hop_equal(const struct hop *a, const struct hop *b);
 

@@ -14,7 +14,7 @@
 #define HOLD_NS (200 * NS_PER_MS)
 /* How long an OPEN may take besides twice its expected time. */
 #define OPEN_SLACK_NS    (300 * NS_PER_MS)
-#define OPEN_WAIT_MAX_NS (2 * NS_PER_S)
+#define OPEN_WAIT_MAX_NS (3 * NS_PER_S)
 #define RETRY_MIN_NS     (20 * NS_PER_MS)
 #define RETRY_SPREAD_NS  (80 * NS_PER_MS)
 

@@ -640,6 +640,27 @@ static void a_path_that_was_not_signed_is_not_opened(void **state)
 	free(e);
 }
 
+static void change_a_signature_in_an_open(struct evil *e, struct msg *m)
+{
+	(void)e;
+	m->open.route.sigs[0][3] ^= 1;
+}
+
+/* The relays behind look at their own signatures only. */
+static void the_target_checks_the_signatures_of_all(void **state)
+{
+	struct mesh *m = line(5);
+	struct evil *e = corrupt(m, MSG_OPEN, change_a_signature_in_an_open);
+
+	(void)state;
+	assert_int_equal(connect(m, 0, 4), 0);
+	assert_int_equal(counters(m, 3)->n_open_bad_signature, 0);
+	assert_true(counters(m, 4)->n_open_bad_signature > 0);
+	assert_null(mesh_last(m, 4, ROUTER_CIRCUIT_UP, 0, 0));
+	mesh_free(m);
+	free(e);
+}
+
 static void circuits_are_closed_by_those_on_them_only(void **state)
 {
 	struct mesh *m = mesh_new(1);
@@ -887,6 +908,7 @@ int main(void)
 		cmocka_unit_test(only_the_origin_opens_its_routes),
 		cmocka_unit_test(an_open_that_skips_a_node_is_refused),
 		cmocka_unit_test(a_path_that_was_not_signed_is_not_opened),
+		cmocka_unit_test(the_target_checks_the_signatures_of_all),
 		cmocka_unit_test(circuits_are_closed_by_those_on_them_only),
 		cmocka_unit_test(labels_of_another_session_carry_nothing),
 		cmocka_unit_test(an_origin_has_a_quota_of_probes),

@@ -100,15 +100,13 @@ static void shared_links_are_counted_in_either_direction(void **state)
 	}
 }
 
-static void the_sum_of_costs_and_the_least_mtu_make_a_path(void **state)
+static void the_cost_of_a_path_is_that_of_its_links(void **state)
 {
 	struct hop_list h = path("abct");
 
 	(void)state;
 	assert_int_equal(path_cost(h.hop, h.n), 100 + 101 + 102 + 103);
-	assert_int_equal(path_mtu(h.hop, h.n), 1437);
 	assert_int_equal(path_cost(h.hop, 0), 0);
-	assert_int_equal(path_mtu(h.hop, 0), CIRCUIT_MTU_MAX);
 	h.n = HOPS_MAX;
 	for (size_t i = 0; i < h.n; i++)
 		h.hop[i].cost_100us = UINT16_MAX;
@@ -121,8 +119,7 @@ int main(void)
 		cmocka_unit_test(simple_paths_have_no_node_twice),
 		cmocka_unit_test(half_of_the_relays_may_be_in_common),
 		cmocka_unit_test(shared_links_are_counted_in_either_direction),
-		cmocka_unit_test(
-			the_sum_of_costs_and_the_least_mtu_make_a_path),
+		cmocka_unit_test(the_cost_of_a_path_is_that_of_its_links),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -301,6 +301,13 @@ static void unreachable_is_remembered_until_a_neighbour_comes(void **state)
 	pass(m, UNREACHABLE_MEMORY_NS);
 	mesh_connect(m, 0, 2, 0);
 	assert_true(counters(m, 0)->n_sent[MSG_PROBE] > n_probes);
+	pass(m, NS_PER_S);
+	assert_int_equal(counters(m, 0)->n_unreachable, 3);
+	/* Nobody knows what is behind a new session. */
+	mesh_add_link(m, 0, 1, &plain);
+	n_probes = counters(m, 0)->n_sent[MSG_PROBE];
+	mesh_connect(m, 0, 2, 0);
+	assert_true(counters(m, 0)->n_sent[MSG_PROBE] > n_probes);
 	finish(m);
 }
 
