@@ -133,15 +133,21 @@ static bool is_well_formed(const struct route_proof *p)
 	       path_is_simple(&p->origin, p->hops.hop, p->hops.n);
 }
 
-static bool is_current(struct router *r, const struct msg_open *o, nsec now)
+/* Not answered: CLOSE would end the circuit that is really open. */
+static bool is_replay(struct router *r, const struct msg_open *o)
+{
+	return open_id_find(r, &o->open_id) != NULL ||
+	       circuit_by_open_id(r, &o->open_id) != NULL;
+}
+
+static bool is_current(const struct router *r, const struct msg_open *o,
+		       nsec now)
 {
 	uint64_t wall = core_wall(r, now);
 
 	return core_is_fresh(r, o->issued_ms, now) &&
 	       o->route.expiry_ms > wall &&
-	       o->route.expiry_ms <= wall + ROUTE_LIFETIME_MS + CLOCK_SKEW_MS &&
-	       open_id_find(r, &o->open_id) == NULL &&
-	       circuit_by_open_id(r, &o->open_id) == NULL;
+	       o->route.expiry_ms <= wall + ROUTE_LIFETIME_MS + CLOCK_SKEW_MS;
 }
 
 /* Our own signature: proof that we took part in this path, kept by others, so
@@ -312,8 +318,13 @@ void open_handle(struct router *r, struct session *s, const struct msg *m,
 {
 	const struct msg_open *o = &m->open;
 	ptrdiff_t own = own_place(r, s, &o->route);
-	int why = check_cheap(r, s, o, own, how, now);
+	int why;
 
+	if (is_replay(r, o)) {
+		r->n.n_open_stale++;
+		return;
+	}
+	why = check_cheap(r, s, o, own, how, now);
 	if (why == 0)
 		why = check_own(r, o, (size_t)own);
 	if (why == 0) {

@@ -568,8 +568,11 @@ static void an_open_works_once(void **state)
 	assert_true(e->has_kept);
 	mesh_inject(m, 3, 2, &e->kept);
 	assert_int_equal(counters(m, 3)->n_open_stale, 1);
+	pass(m, NS_PER_S);
+	assert_null(mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 4, 0));
 	mesh_close(m, 0, c);
 	pass(m, NS_PER_S);
+	assert_null(mesh_router(m, 3)->circuits.all);
 	mesh_inject(m, 3, 2, &e->kept);
 	assert_int_equal(counters(m, 3)->n_open_stale, 2);
 	/* When the open_id is forgotten the OPEN is too old. */
@@ -610,6 +613,7 @@ static void an_open_that_skips_a_node_is_refused(void **state)
 
 	(void)state;
 	assert_int_not_equal(connect(m, 0, 4), 0);
+	forge_an_open_id(&e->kept.open);
 	/* It comes from the wrong side, and to a node before the sender. */
 	mesh_inject(m, 3, 3, &e->kept);
 	mesh_inject(m, 1, 1, &e->kept);
@@ -638,6 +642,45 @@ static void a_path_that_was_not_signed_is_not_opened(void **state)
 	assert_null(mesh_last(m, 4, ROUTER_CIRCUIT_UP, 0, 0));
 	mesh_free(m);
 	free(e);
+}
+
+static struct msg open_by_origin(struct mesh *m, const struct route_proof *p,
+				 unsigned number)
+{
+	struct msg x = { .type = MSG_OPEN };
+	struct msg_open *o = &x.open;
+
+	*o = (struct msg_open){ .route = *p,
+				.issued_ms = mesh_wall(m),
+				.label = 5000 + number,
+				.mtu = 1440 };
+	memcpy(o->open_id.b, &number, sizeof number);
+	o->open_id.b[15] = 1;
+	msg_open_seal(o);
+	key_sign(o->sig_origin, mesh_key(m, 0), SIGN_OPEN_ORIGIN, mesh_ca(m),
+		 o->body, sizeof o->body);
+	return x;
+}
+
+/* An origin that signs what relays and target never did. */
+static void a_node_opens_only_what_it_signed_itself(void **state)
+{
+	struct mesh *m = line(3);
+	struct route_proof *p = mem_new(p);
+	struct msg x;
+
+	(void)state;
+	mesh_close(m, 0, connect(m, 0, 2));
+	pass(m, NS_PER_S);
+	assert_true(router_route_get(mesh_router(m, 0), 0, p));
+	p->hops.hop[1].cost_100us++;
+	reseal(p);
+	x = open_by_origin(m, p, 1);
+	mesh_inject(m, 1, 0, &x);
+	assert_int_equal(counters(m, 1)->n_open_bad_signature, 1);
+	assert_null(mesh_router(m, 1)->circuits.all);
+	free(p);
+	mesh_free(m);
 }
 
 static void change_a_signature_in_an_open(struct evil *e, struct msg *m)
@@ -684,13 +727,20 @@ static void circuits_are_closed_by_those_on_them_only(void **state)
 				      .reason = CLOSE_DONE };
 	mesh_inject(m, 1, 2, &x);
 	assert_int_equal(counters(m, 1)->n_close_unexpected, 2);
+	/* What has ended here need not be kept there. */
 	x.type = MSG_OPENED;
+	x.opened = (struct msg_opened){ .open_id = { { 9 } },
+					.label = 77,
+					.mtu = 1440 };
+	mesh_inject(m, 1, 2, &x);
+	assert_int_equal(counters(m, 1)->n_sent[MSG_CLOSE], 1);
 	x.opened = (struct msg_opened){ .open_id = info.open_id,
 					.label = 77,
 					.mtu = 1440 };
 	mesh_inject(m, 1, 2, &x);
 	mesh_inject(m, 1, 1, &x);
-	assert_int_equal(counters(m, 1)->n_opened_unexpected, 2);
+	assert_int_equal(counters(m, 1)->n_opened_unexpected, 3);
+	assert_int_equal(counters(m, 1)->n_sent[MSG_CLOSE], 1);
 	pass(m, NS_PER_S);
 	assert_true(router_circuit_get(mesh_router(m, 0), c, &info));
 	assert_true(info.is_established);
@@ -795,24 +845,6 @@ static bool loses_opened(void *ctx, size_t from, size_t to, struct msg *m)
 	return m->type != MSG_OPENED && m->type != MSG_CLOSE;
 }
 
-static struct msg open_by_origin(struct mesh *m, const struct route_proof *p,
-				 unsigned number)
-{
-	struct msg x = { .type = MSG_OPEN };
-	struct msg_open *o = &x.open;
-
-	*o = (struct msg_open){ .route = *p,
-				.issued_ms = mesh_wall(m),
-				.label = 5000 + number,
-				.mtu = 1440 };
-	memcpy(o->open_id.b, &number, sizeof number);
-	o->open_id.b[15] = 1;
-	msg_open_seal(o);
-	key_sign(o->sig_origin, mesh_key(m, 0), SIGN_OPEN_ORIGIN, mesh_ca(m),
-		 o->body, sizeof o->body);
-	return x;
-}
-
 static void a_neighbour_has_so_many_pending_circuits(void **state)
 {
 	struct mesh *m = line(3);
@@ -908,6 +940,7 @@ int main(void)
 		cmocka_unit_test(only_the_origin_opens_its_routes),
 		cmocka_unit_test(an_open_that_skips_a_node_is_refused),
 		cmocka_unit_test(a_path_that_was_not_signed_is_not_opened),
+		cmocka_unit_test(a_node_opens_only_what_it_signed_itself),
 		cmocka_unit_test(the_target_checks_the_signatures_of_all),
 		cmocka_unit_test(circuits_are_closed_by_those_on_them_only),
 		cmocka_unit_test(labels_of_another_session_carry_nothing),

@@ -184,6 +184,51 @@ static void every_hop_costs_what_its_ends_claim(void **state)
 	finish(m);
 }
 
+static void the_worse_of_both_claims_counts(void **state)
+{
+	struct mesh *m = line(3);
+	const struct msg_link bad = { .cost_100us = 500, .mtu = 1250 };
+	struct circuit_info info;
+
+	(void)state;
+	/* Node 1 writes this link into the path; node 0 knows it is bad. */
+	router_session_measured(mesh_router(m, 0), mesh_session(m, 0, 0), &bad,
+				mesh_now(m));
+	info = info_of(m, 0, connect(m, 0, 2));
+	assert_int_equal(info.hops.hop[0].cost_100us, 500);
+	assert_int_equal(info.hops.hop[0].mtu, 1250);
+	assert_int_equal(info.hops.hop[1].cost_100us, 100);
+	assert_int_equal(info.mtu, 1250);
+	finish(m);
+}
+
+static void a_claim_is_told_anew_when_it_changes_by_a_fifth(void **state)
+{
+	static const struct {
+		const char *why;
+		struct msg_link claim;
+		bool is_told;
+	} cases[] = {
+		{ "the same", { .cost_100us = 50, .mtu = 1440 }, false },
+		{ "a fifth dearer", { .cost_100us = 60, .mtu = 1440 }, false },
+		{ "more than that", { .cost_100us = 61, .mtu = 1440 }, true },
+		{ "as much cheaper", { .cost_100us = 39, .mtu = 1440 }, true },
+		{ "a smaller MTU", { .cost_100us = 50, .mtu = 1439 }, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct mesh *m = line(2);
+
+		router_session_measured(mesh_router(m, 0),
+					mesh_session(m, 0, 0), &cases[i].claim,
+					mesh_now(m));
+		if (counters(m, 0)->n_sent[MSG_LINK] != 1u + cases[i].is_told)
+			fail_msg("%s", cases[i].why);
+		finish(m);
+	}
+}
+
 static void a_node_in_the_middle_may_refuse_transit(void **state)
 {
 	struct mesh *m = mesh_new(1);
@@ -332,6 +377,23 @@ static void a_probe_is_offered_to_a_neighbour_that_comes_later(void **state)
 	finish(m);
 }
 
+static void a_probe_of_ours_is_offered_to_a_neighbour_of_ours(void **state)
+{
+	struct mesh *m = nodes(4);
+	nsec start;
+
+	(void)state;
+	mesh_add_link(m, 0, 1, &plain);
+	mesh_add_link(m, 2, 3, &plain);
+	pass(m, NS_PER_S);
+	assert_int_equal(connect(m, 0, 3), 0);
+	start = mesh_now(m);
+	mesh_add_link(m, 0, 2, &plain);
+	pass(m, NS_PER_S);
+	assert_non_null(mesh_last(m, 0, ROUTER_ROUTE_ADDED, 3, start));
+	finish(m);
+}
+
 /* ---- keeping ----------------------------------------------------------- */
 
 static void a_stored_route_is_opened_without_a_probe(void **state)
@@ -417,6 +479,27 @@ static void routes_of_others_and_dead_ones_are_not_taken(void **state)
 	finish(m);
 }
 
+static void a_route_over_a_link_that_is_down_is_forgotten(void **state)
+{
+	struct mesh *m = line(4);
+	struct route_proof *p = mem_new(p);
+
+	(void)state;
+	connect(m, 0, 3);
+	mesh_cut(m, 2);
+	pass(m, NS_PER_S);
+	assert_non_null(mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 3, 0));
+	assert_false(router_route_get(mesh_router(m, 0), 0, p));
+	/* Of our own links we know ourselves when they are back. */
+	mesh_heal(m, 2);
+	connect(m, 0, 3);
+	mesh_cut(m, 0);
+	pass(m, NS_PER_S);
+	assert_true(router_route_get(mesh_router(m, 0), 0, p));
+	free(p);
+	finish(m);
+}
+
 static void a_route_goes_when_its_proof_expires(void **state)
 {
 	struct mesh *m = line(3);
@@ -444,6 +527,35 @@ static void a_second_circuit_avoids_the_links_of_the_first(void **state)
 	(void)state;
 	assert_int_equal(info.hops.n, 2);
 	assert_int_equal(mesh_find(m, &info.hops.hop[0].id), 2);
+	finish(m);
+}
+
+/* Node 2 hears of the probe through node 1 first, and would pass on nothing
+ * else. */
+static void a_second_way_is_found_in_the_shadow_of_the_first(void **state)
+{
+	struct mesh *m = nodes(6);
+	struct mesh_link slow = plain;
+	circuit_no first, second;
+	struct circuit_info info;
+
+	(void)state;
+	slow.delay = 60 * NS_PER_MS;
+	mesh_add_link(m, 0, 1, &plain);
+	mesh_add_link(m, 1, 4, &plain);
+	mesh_add_link(m, 4, 3, &plain);
+	mesh_add_link(m, 1, 2, &plain);
+	mesh_add_link(m, 0, 2, &slow);
+	mesh_add_link(m, 2, 5, &plain);
+	mesh_add_link(m, 5, 3, &plain);
+	pass(m, NS_PER_S);
+	first = connect(m, 0, 3);
+	assert_int_equal(mesh_find(m, &info_of(m, 0, first).hops.hop[0].id), 1);
+	second = connect_avoiding(m, 0, 3, first);
+	info = info_of(m, 0, second);
+	assert_int_equal(info.hops.n, 3);
+	assert_int_equal(mesh_find(m, &info.hops.hop[0].id), 2);
+	assert_int_equal(mesh_find(m, &info.hops.hop[1].id), 5);
 	finish(m);
 }
 
@@ -658,6 +770,9 @@ int main(void)
 		cmocka_unit_test(the_cheaper_way_is_taken),
 		cmocka_unit_test(both_disjoint_ways_are_answered_and_kept),
 		cmocka_unit_test(every_hop_costs_what_its_ends_claim),
+		cmocka_unit_test(the_worse_of_both_claims_counts),
+		cmocka_unit_test(
+			a_claim_is_told_anew_when_it_changes_by_a_fifth),
 		cmocka_unit_test(a_node_in_the_middle_may_refuse_transit),
 		cmocka_unit_test(
 			a_node_without_a_path_is_proved_unreachable_at_once),
@@ -669,14 +784,19 @@ int main(void)
 			unreachable_is_remembered_until_a_neighbour_comes),
 		cmocka_unit_test(
 			a_probe_is_offered_to_a_neighbour_that_comes_later),
+		cmocka_unit_test(
+			a_probe_of_ours_is_offered_to_a_neighbour_of_ours),
 		cmocka_unit_test(a_stored_route_is_opened_without_a_probe),
 		cmocka_unit_test(routes_outlive_restarts_of_all_nodes),
 		cmocka_unit_test(
 			a_stored_route_with_a_bad_signature_is_thrown_away),
 		cmocka_unit_test(routes_of_others_and_dead_ones_are_not_taken),
+		cmocka_unit_test(a_route_over_a_link_that_is_down_is_forgotten),
 		cmocka_unit_test(a_route_goes_when_its_proof_expires),
 		cmocka_unit_test(
 			a_second_circuit_avoids_the_links_of_the_first),
+		cmocka_unit_test(
+			a_second_way_is_found_in_the_shadow_of_the_first),
 		cmocka_unit_test(
 			a_path_that_is_to_be_avoided_is_better_than_none),
 		cmocka_unit_test(
