@@ -30,8 +30,10 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo '-lmissing-run-make-deps')
 endif
 
+# Instrumented code confuses gcc's flow analysis; the other modes keep it.
+warn.san := -Wno-maybe-uninitialized
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes \
-	-Wmissing-prototypes -Wimplicit-fallthrough $(if $(CI),-Werror)
+	-Wmissing-prototypes -Wimplicit-fallthrough $(warn.$(MODE)) $(if $(CI),-Werror)
 HARDEN := -fstack-protector-strong -fPIE $(if $(findstring gcc,$(CC)),-fstack-clash-protection)
 flags.release := -O2 -D_FORTIFY_SOURCE=2
 flags.debug   := -O0
