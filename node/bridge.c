@@ -23,8 +23,9 @@ struct bridge {
 	size_t rest_len;
 	size_t rest_pos;
 
-	struct timer idle; /* set while half-open */
-	nsec moved;        /* when bytes last did */
+	struct timer credit; /* gives it in the turn that follows */
+	struct timer idle;   /* set while half-open */
+	nsec moved;          /* when bytes last did */
 
 	struct bridge_set *set;
 	bridge_done *done;
@@ -37,6 +38,7 @@ struct bridge {
 static void discard(struct bridge *b)
 {
 	loop_timer_set(b->loop, &b->idle, TIME_NEVER);
+	loop_timer_set(b->loop, &b->credit, TIME_NEVER);
 	b->set->n_open--;
 	free(b->rest);
 	free(b);
@@ -210,6 +212,11 @@ static void stream_data(void *ctx, const uint8_t *data, size_t len)
 	consume(b);
 }
 
+static void credit_due(struct timer *t)
+{
+	consume((struct bridge *)((char *)t - offsetof(struct bridge, credit)));
+}
+
 /* The end has gone out when nothing is queued in front of it. */
 static void end_in_if_sent(struct bridge *b)
 {
@@ -221,7 +228,11 @@ static void tcp_written(void *ctx)
 {
 	struct bridge *b = ctx;
 
-	consume(b);
+	b->moved = loop_now(b->loop);
+	/* This turn's packets may have gone: credit given now would wait until
+	 * something else happens. */
+	if (b->owed > 0)
+		loop_timer_set(b->loop, &b->credit, b->moved);
 	end_in_if_sent(b);
 	finish_if_done(b);
 }
@@ -284,6 +295,7 @@ struct bridge *bridge_new(struct loop *l, struct tcp *tcp, struct stream *s,
 	b->tcp = tcp;
 	b->stream = s;
 	b->idle.fire = idle_fired;
+	b->credit.fire = credit_due;
 	b->set = set;
 	b->done = done;
 	b->ctx = ctx;

@@ -23,6 +23,9 @@ struct tun {
 	struct tun_counts counts;
 	struct node_id held_for;
 	size_t held; /* length of the packet in `packet` that is blocked */
+	struct timer patience;
+	size_t n_stuck;
+	struct node_id stuck[TUN_STUCK_MAX]; /* oldest first */
 	uint8_t packet[PACKET_BYTES];
 };
 
@@ -47,7 +50,58 @@ static void tell_app(struct tun *t, enum icmp6_error error, size_t mtu,
 		write_packet(t, out, n);
 }
 
+/* ---- stuck nodes ---- */
+
+static size_t stuck_find(const struct tun *t, const struct node_id *id)
+{
+	size_t i = 0;
+
+	while (i < t->n_stuck && !id_equal(&t->stuck[i], id))
+		i++;
+	return i;
+}
+
+static void stuck_remove(struct tun *t, size_t i)
+{
+	if (i == t->n_stuck)
+		return;
+	t->n_stuck--;
+	memmove(&t->stuck[i], &t->stuck[i + 1],
+		(t->n_stuck - i) * sizeof t->stuck[0]);
+}
+
+static void stuck_add(struct tun *t, const struct node_id *id)
+{
+	if (t->n_stuck == TUN_STUCK_MAX)
+		stuck_remove(t, 0);
+	t->stuck[t->n_stuck++] = *id;
+}
+
+/* Its channel may have lost its path, or be gone. */
+static void patience_ends(struct timer *timer)
+{
+	struct tun *t =
+		(struct tun *)((char *)timer - offsetof(struct tun, patience));
+
+	stuck_add(t, &t->held_for);
+	t->counts.n_stuck++;
+	t->held = 0;
+	watch_change(&t->watch, UV_READABLE);
+}
+
 /* ---- out ---- */
+
+static void hold_packet(struct tun *t, const struct node_id *peer, size_t len)
+{
+	struct loop *l = t->loop;
+
+	t->held = len;
+	t->held_for = *peer;
+	t->counts.n_blocked++;
+	/* From the first time on: other nodes' news do not renew it. */
+	if (t->patience.index == 0)
+		loop_timer_set(l, &t->patience, loop_now(l) + TUN_PATIENCE_NS);
+}
 
 /* False: there is no room, the packet is held. */
 static bool send_packet(struct tun *t, const struct node_id *peer, size_t len)
@@ -56,12 +110,15 @@ static bool send_packet(struct tun *t, const struct node_id *peer, size_t len)
 
 	switch (dest_packet(t->dests, peer, t->packet, len, &mtu)) {
 	case DEST_SENT:
+		stuck_remove(t, stuck_find(t, peer));
 		break;
 	case DEST_BLOCKED:
-		t->held = len;
-		t->held_for = *peer;
-		t->counts.n_blocked++;
-		return false;
+		if (stuck_find(t, peer) == t->n_stuck) {
+			hold_packet(t, peer, len);
+			return false;
+		}
+		t->counts.n_stuck++;
+		break;
 	case DEST_TOO_BIG:
 		t->counts.n_too_big++;
 		tell_app(t, ICMP6_TOO_BIG, mtu, t->packet, len);
@@ -126,8 +183,10 @@ static void unblocked(void *ctx)
 	if (len == 0)
 		return;
 	t->held = 0;
-	if (send_packet(t, &t->held_for, len))
-		watch_change(&t->watch, UV_READABLE);
+	if (!send_packet(t, &t->held_for, len))
+		return;
+	loop_timer_set(t->loop, &t->patience, TIME_NEVER);
+	watch_change(&t->watch, UV_READABLE);
 }
 
 /* ---- in ---- */
@@ -209,6 +268,7 @@ struct tun *tun_new(struct loop *l, int fd, struct dests *d,
 	t->services = services;
 	tun_ip_init(&t->ip, net, self, hash_key, allow, t, loop_now(l));
 	t->watch.ready = read_packets;
+	t->patience.fire = patience_ends;
 	if (watch_start(l, &t->watch, fd, UV_READABLE) < 0) {
 		tun_ip_deinit(&t->ip);
 		free(t);
@@ -249,7 +309,6 @@ static void ignore_unblocked(void *ctx)
 	(void)ctx;
 }
 
-/* Without a TUN packets go nowhere. */
 static void ignore_too_big(void *ctx, const uint8_t *packet, size_t len,
 			   size_t mtu)
 {
@@ -259,6 +318,7 @@ static void ignore_too_big(void *ctx, const uint8_t *packet, size_t len,
 	(void)mtu;
 }
 
+/* Without a TUN packets go nowhere. */
 static const struct dest_packet_events no_events = {
 	.packet = ignore_packet,
 	.too_big = ignore_too_big,
@@ -271,6 +331,7 @@ void tun_free(struct tun *t)
 	if (t == NULL)
 		return;
 	dest_set_packet_events(t->dests, &no_events, NULL);
+	loop_timer_set(t->loop, &t->patience, TIME_NEVER);
 	watch_stop(&t->watch, freed);
 }
 

@@ -1,8 +1,9 @@
 /* Packets between the TUN device and the mesh.
  *
- * Reads in batches, stops reading while the destinations have no room, checks
- * every packet in both directions (tun_ip.h), and answers the app with ICMPv6
- * errors instead of silence.
+ * Reads in batches, checks every packet in both directions (tun_ip.h), and
+ * answers the app with ICMPv6 errors instead of silence.  Reading stops while
+ * a destination has no room; one that has none for TUN_PATIENCE_NS is stuck,
+ * and loses its packets until it takes one again, so that it holds up no other.
  */
 #pragma once
 
@@ -14,7 +15,9 @@
 #include "node/service.h"
 #include "node/tun_ip.h"
 
-#define TUN_BATCH 64 /* packets read in one turn */
+#define TUN_BATCH       64 /* packets read in one turn */
+#define TUN_PATIENCE_NS (50 * NS_PER_MS)
+#define TUN_STUCK_MAX   16 /* nodes; then the oldest is tried again */
 
 struct tun;
 
@@ -22,6 +25,7 @@ struct tun_counts {
 	uint64_t n_read;
 	uint64_t n_written;
 	uint64_t n_blocked;      /* reading stopped */
+	uint64_t n_stuck;        /* dropped: its node takes nothing */
 	uint64_t n_too_big;      /* over the path's MTU */
 	uint64_t n_unreachable;  /* no path to the node */
 	uint64_t n_write_failed; /* the device had no room, or is down */

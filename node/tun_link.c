@@ -154,7 +154,7 @@ static bool is_routed_here(int nl, const struct addr *self)
 {
 	const struct rtmsg body = { .rtm_family = AF_INET6,
 				    .rtm_dst_len = 128 };
-	struct reply reply;
+	struct reply reply = { 0 };
 	const struct rtmsg *got = NLMSG_DATA(&reply.head);
 	struct request r;
 

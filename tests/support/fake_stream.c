@@ -207,6 +207,8 @@ enum dest_packet_verdict dest_packet(struct dests *d, const struct node_id *id,
 				     const uint8_t *packet, size_t len,
 				     size_t *mtu)
 {
+	if (d->blocked != NULL && id_equal(d->blocked, id))
+		return DEST_BLOCKED;
 	if (d->verdict == DEST_TOO_BIG)
 		*mtu = d->mtu;
 	if (d->verdict != DEST_SENT)

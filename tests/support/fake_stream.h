@@ -61,6 +61,7 @@ struct dests {
 	} packets[FAKE_PACKETS_MAX];
 	enum dest_packet_verdict verdict; /* what dest_packet() returns */
 	size_t mtu;
+	const struct node_id *blocked; /* this one has no room, in any case */
 	const struct dest_packet_events *ev;
 	void *ctx;
 };

@@ -154,6 +154,73 @@ static void a_blocked_packet_stops_the_reading_and_is_not_lost(void **state)
 	assert_int_equal(f->dests->n_packets, 3);
 }
 
+static bool has_sent_some(void *ctx)
+{
+	return ((struct dests *)ctx)->n_packets > 0;
+}
+
+/* A node whose path is lost must not hold up the others. */
+static void a_stuck_node_loses_its_packets_alone(void **state)
+{
+	struct fixture *f = *state;
+	const struct node_id other = { { 9 } };
+	const struct tun_counts *n = tun_counts(f->tun);
+	struct addr there = addr_of(&net, &other);
+	size_t len;
+
+	f->dests->blocked = &peer;
+	app_sends(f, ip6_packet_udp(f->packet, &f->self, &f->far, 1, 9));
+	len = ip6_packet_udp(f->packet, &f->self, &there, 2, 9);
+	app_sends(f, len);
+	assert_int_equal(f->dests->n_packets, 0);
+	f->dests->ev->unblocked(f->dests->ctx); /* of somebody else */
+	assert_true(local_run_until(f->loop, has_sent_some, f->dests));
+	assert_int_equal(n->n_stuck, 1);
+	/* From now on it does not even hold them up. */
+	app_sends(f, ip6_packet_udp(f->packet, &f->self, &f->far, 3, 9));
+	app_sends(f, ip6_packet_udp(f->packet, &f->self, &there, 4, 9));
+	assert_int_equal(f->dests->n_packets, 2);
+	assert_int_equal(n->n_stuck, 2);
+	/* Until it takes one. */
+	f->dests->blocked = NULL;
+	app_sends(f, ip6_packet_udp(f->packet, &f->self, &f->far, 5, 9));
+	assert_int_equal(f->dests->n_packets, 3);
+	f->dests->blocked = &peer;
+	app_sends(f, ip6_packet_udp(f->packet, &f->self, &f->far, 6, 9));
+	app_sends(f, ip6_packet_udp(f->packet, &f->self, &there, 7, 9));
+	assert_int_equal(f->dests->n_packets, 3);
+	assert_int_equal(n->n_stuck, 2);
+}
+
+static void many_stuck_nodes_take_turns(void **state)
+{
+	struct fixture *f = *state;
+	const struct tun_counts *n = tun_counts(f->tun);
+
+	f->dests->verdict = DEST_BLOCKED;
+	for (uint8_t i = 0; i <= TUN_STUCK_MAX; i++) {
+		const struct node_id id = { { 100, i } };
+		struct addr there = addr_of(&net, &id);
+
+		app_sends(f, ip6_packet_udp(f->packet, &f->self, &there, 1, 9));
+		for (int k = 0; k < 100 && n->n_stuck <= i; k++)
+			local_run_some(f->loop);
+		assert_int_equal(n->n_stuck, i + 1);
+	}
+}
+
+static void a_held_packet_may_be_left_behind(void **state)
+{
+	struct fixture *f = *state;
+
+	f->dests->verdict = DEST_BLOCKED;
+	app_sends(f, ip6_packet_udp(f->packet, &f->self, &f->far, 1, 9));
+	assert_int_equal(tun_counts(f->tun)->n_blocked, 1);
+	tun_free(f->tun);
+	f->tun = NULL;
+	local_run_some(f->loop);
+}
+
 static void the_app_is_told_why_a_packet_cannot_go(void **state)
 {
 	struct fixture *f = *state;
@@ -176,6 +243,11 @@ static void the_app_is_told_why_a_packet_cannot_go(void **state)
 	assert_true(app_gets(f) > 48);
 	assert_memory_equal(f->got + 40, "\1\3", 2);
 	assert_int_equal(tun_counts(f->tun)->n_unreachable, 2);
+
+	f->dests->ev->too_big(f->dests->ctx, f->packet, len, 1200);
+	assert_true(app_gets(f) > 48);
+	assert_memory_equal(f->got + 40, "\2\0", 2);
+	assert_int_equal(f->got[46] << 8 | f->got[47], 1280);
 
 	f->packet[7] = 1;
 	f->dests->verdict = DEST_SENT;
@@ -263,6 +335,9 @@ int main(void)
 		CASE(packets_go_out_to_their_node),
 		CASE(packets_come_in_as_they_are),
 		CASE(a_blocked_packet_stops_the_reading_and_is_not_lost),
+		CASE(a_stuck_node_loses_its_packets_alone),
+		CASE(many_stuck_nodes_take_turns),
+		CASE(a_held_packet_may_be_left_behind),
 		CASE(the_app_is_told_why_a_packet_cannot_go),
 		CASE(the_peer_is_told_that_a_port_is_closed),
 		CASE(a_spoofed_source_is_dropped_in_silence),
