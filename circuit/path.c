@@ -5,7 +5,9 @@ uint32_t path_cost(const struct hop *hops, size_t n)
 	uint32_t sum = 0;
 
 	for (size_t i = 0; i < n; i++)
-		sum += hops[i].cost_100us;
+		sum += hops[i].cost_100us > LINK_COST_FLOOR_100US
+			       ? hops[i].cost_100us
+			       : LINK_COST_FLOOR_100US;
 	return sum;
 }
 

@@ -10,6 +10,8 @@
 #include "proto/id.h"
 #include "proto/msg.h"
 
+/* The sum of the costs.  No hop counts under LINK_COST_FLOOR_100US, whatever it
+ * says: a relay must not be attractive by lying. */
 uint32_t path_cost(const struct hop *hops, size_t n);
 bool path_has(const struct hop *hops, size_t n, const struct node_id *id);
 bool hop_equal(const struct hop *a, const struct hop *b);

@@ -107,6 +107,10 @@ static void the_cost_of_a_path_is_that_of_its_links(void **state)
 	(void)state;
 	assert_int_equal(path_cost(h.hop, h.n), 100 + 101 + 102 + 103);
 	assert_int_equal(path_cost(h.hop, 0), 0);
+	/* Who claims to cost nothing costs the floor. */
+	h.hop[0].cost_100us = 0;
+	assert_int_equal(path_cost(h.hop, 1), LINK_COST_FLOOR_100US);
+	h.hop[0].cost_100us = 100;
 	h.n = HOPS_MAX;
 	for (size_t i = 0; i < h.n; i++)
 		h.hop[i].cost_100us = UINT16_MAX;
