@@ -173,7 +173,7 @@ static int check_cheap(struct router *r, struct session *s,
 	bool is_target = own + 1 == (ptrdiff_t)o->route.hops.n;
 	struct origin_quota *q;
 
-	if (own < 0 || !is_well_formed(&o->route) ||
+	if (own < 0 || !is_well_formed(&o->route) || o->mtu < CIRCUIT_MTU_MIN ||
 	    (!is_target && !r->config.transit)) {
 		r->n.n_open_refused++;
 		return CLOSE_REFUSED;
@@ -359,7 +359,8 @@ void open_handle_opened(struct router *r, struct session *s,
 			refuse(r, s, &o->open_id, CLOSE_UNKNOWN_LABEL);
 		return;
 	}
-	if (!circuit_set_label_out(r, c, TOWARD_TARGET, o->label)) {
+	if (o->mtu < CIRCUIT_MTU_MIN ||
+	    !circuit_set_label_out(r, c, TOWARD_TARGET, o->label)) {
 		r->n.n_opened_unexpected++;
 		circuit_end(r, c, CLOSE_REFUSED, &s->peer->id, NULL, now);
 		return;

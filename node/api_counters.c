@@ -56,6 +56,7 @@ static const struct field router_fields[] = {
 	F(verify_rate),       F(circuits_opened),
 	F(circuits_broken),   F(connect),
 	F(connect_reused),    F(unreachable),
+	F(probe_not_flood),   F(packet_early),
 };
 #undef F
 

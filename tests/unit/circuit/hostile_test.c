@@ -704,6 +704,37 @@ static void the_target_checks_the_signatures_of_all(void **state)
 	free(e);
 }
 
+static void shrink_open(struct evil *e, struct msg *m)
+{
+	(void)e;
+	m->open.mtu = CIRCUIT_MTU_MIN - 1;
+}
+
+static void shrink_opened(struct evil *e, struct msg *m)
+{
+	(void)e;
+	m->opened.mtu = CIRCUIT_MTU_MIN - 1;
+}
+
+static void a_circuit_too_narrow_for_quic_is_none(void **state)
+{
+	struct mesh *m = line(5);
+	struct evil *e = corrupt(m, MSG_OPEN, shrink_open);
+
+	(void)state;
+	assert_int_equal(connect(m, 0, 4), 0);
+	assert_true(counters(m, 3)->n_open_refused > 0);
+	e->type = MSG_OPENED;
+	e->alter = shrink_opened;
+	pass(m, 30 * NS_PER_S);
+	assert_int_equal(connect(m, 0, 4), 0);
+	assert_true(counters(m, 1)->n_opened_unexpected > 0);
+	for (size_t i = 0; i < 5; i++)
+		assert_null(mesh_router(m, i)->circuits.all);
+	mesh_free(m);
+	free(e);
+}
+
 static void circuits_are_closed_by_those_on_them_only(void **state)
 {
 	struct mesh *m = mesh_new(1);
@@ -942,6 +973,7 @@ int main(void)
 		cmocka_unit_test(a_path_that_was_not_signed_is_not_opened),
 		cmocka_unit_test(a_node_opens_only_what_it_signed_itself),
 		cmocka_unit_test(the_target_checks_the_signatures_of_all),
+		cmocka_unit_test(a_circuit_too_narrow_for_quic_is_none),
 		cmocka_unit_test(circuits_are_closed_by_those_on_them_only),
 		cmocka_unit_test(labels_of_another_session_carry_nothing),
 		cmocka_unit_test(an_origin_has_a_quota_of_probes),
