@@ -92,7 +92,7 @@ static const char *content(const struct table *t, size_t i)
 
 void table_print(struct table *t, FILE *f)
 {
-	size_t widths[TABLE_COLUMNS_MAX];
+	size_t widths[TABLE_COLUMNS_MAX] = { 0 };
 	size_t n = t->n_columns;
 
 	for (size_t i = 0; i < n; i++)
