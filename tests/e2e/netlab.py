@@ -140,7 +140,11 @@ class Host:
 
     def popen(self, *argv, **kw):
         """A process in the background; the lab ends it at the latest."""
-        child = subprocess.Popen(self.argv(*argv), preexec_fn=die_with_parent, **kw)
+        if self.lab.keep:
+            kw["start_new_session"] = True
+        else:
+            kw["preexec_fn"] = die_with_parent
+        child = subprocess.Popen(self.argv(*argv), **kw)
         self.children.append(child)
         return child
 
@@ -183,6 +187,11 @@ class Host:
     def close(self):
         for child in self.children:
             end(child, signal.SIGKILL)
+        # What they have started themselves, such as a web server's workers.
+        left = subprocess.run(["ip", "netns", "pids", self.ns], capture_output=True, text=True).stdout
+        for pid in left.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
         subprocess.run(["ip", "netns", "del", self.ns], capture_output=True)
 
 
@@ -260,7 +269,8 @@ def deep_update(into, sections):
 class Node(Host):
     """A namespace with a daemon, its key, its certificate and its files."""
 
-    def __init__(self, lab, name, sections=None, ca=None, cert=True):
+    def __init__(self, lab, name, sections=None, ca=None, identity=True):
+        """`identity`: with a key and a certificate of `ca` or the lab's own."""
         super().__init__(lab, name)
         self.state = self.dir / "state"
         self.state.mkdir(mode=0o700)
@@ -279,8 +289,8 @@ class Node(Host):
         }
         deep_update(self.sections, sections or {})
         self.ca = ca or lab.ca
-        run(BUILD / "qanat", "keygen", "--dir", self.state, "--name", name)
-        if cert:
+        if identity:
+            run(BUILD / "qanat", "keygen", "--dir", self.state, "--name", name)
             self.sign()
 
     def sign(self, ca=None, *more):
@@ -407,9 +417,8 @@ def run_binary(*argv, **kw):
 class Authority:
     """A cluster: a CA in a folder."""
 
-    def __init__(self, directory, name):
+    def __init__(self, directory):
         self.dir = directory
-        run(BUILD / "qanat", "ca", "init", "--dir", self.dir, "--name", name)
 
     @property
     def hash(self):
@@ -419,13 +428,15 @@ class Authority:
 
 
 class Lab:
-    def __init__(self, name):
+    def __init__(self, name, ca=True):
+        """`ca`: with a cluster of its own."""
         self.name = name
+        self.keep = False  # whether to leave all as it is
         self.prefix = f"qn{os.getpid()}-{next(serial)}-"
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="qanat-lab-"))
         self.hosts, self.wires = {}, []
         labs.append(self)
-        self.ca = self.authority("ca")
+        self.ca = self.authority("ca") if ca else None
 
     def __enter__(self):
         return self
@@ -439,7 +450,8 @@ class Lab:
 
     def authority(self, name):
         (self.dir / name).mkdir(mode=0o700)
-        return Authority(self.dir / name, name)
+        run(BUILD / "qanat", "ca", "init", "--dir", self.dir / name, "--name", name)
+        return Authority(self.dir / name)
 
     def host(self, name):
         return Host(self, name)
@@ -487,6 +499,8 @@ class Lab:
     def close(self):
         if self in labs:
             labs.remove(self)
+        if self.keep:
+            return
         for host in self.hosts.values():
             host.close()
         if os.environ.get("QANAT_KEEP_LOGS"):
