@@ -57,6 +57,7 @@ struct stream {
 
 	struct field_buf *fields; /* while headers come in */
 	struct chunk_out *out, **out_tail;
+	struct chunk_out *unhanded; /* the first that nghttp3 has not seen */
 	size_t n_out;
 	uint8_t *capsule; /* bytes of an unfinished capsule */
 	size_t n_capsule;

@@ -273,6 +273,8 @@ void stream_put(struct stream *s, const uint8_t *data, size_t len)
 		memcpy(k->data, data, n);
 		*s->out_tail = k;
 		s->out_tail = &k->next;
+		if (s->unhanded == NULL)
+			s->unhanded = k;
 		s->n_out += n;
 		data += n;
 		len -= n;
@@ -384,20 +386,16 @@ nghttp3_ssize stream_give(struct stream *s, nghttp3_vec *vec, size_t cap,
 			  uint32_t *flags)
 {
 	size_t n = 0;
-	bool is_all = true;
 
-	for (struct chunk_out *k = s->out; k != NULL; k = k->next) {
-		if (k->handed == k->len)
-			continue;
-		if (n == cap) {
-			is_all = false;
-			break;
-		}
-		vec[n].base = k->data + k->handed;
-		vec[n++].len = k->len - k->handed;
+	for (; s->unhanded != NULL && n < cap;
+	     s->unhanded = s->unhanded->next) {
+		struct chunk_out *k = s->unhanded;
+
+		vec[n].base = k->data;
+		vec[n++].len = k->len;
 		k->handed = k->len;
 	}
-	if (is_all && s->is_end_written) {
+	if (s->unhanded == NULL && s->is_end_written) {
 		*flags |= NGHTTP3_DATA_FLAG_EOF;
 		return (nghttp3_ssize)n;
 	}
