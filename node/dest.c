@@ -387,6 +387,9 @@ static void channel_down(void *ctx, struct channel *c, const char *why)
 		return;
 	name_of_id(name, &t->id);
 	log_debug("channel down: peer=%s why=\"%s\"", name, why);
+	/* Who waited for this one may take another way. */
+	if (d->packet_events != NULL)
+		d->packet_events->unblocked(d->packet_ctx);
 	if (t->server == c)
 		t->server = NULL;
 	if (t->client != c)

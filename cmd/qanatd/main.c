@@ -78,14 +78,20 @@ static int parse_arguments(struct arguments *out, int argc, char **argv)
 	return -1;
 }
 
-/* Keys must not end in a core file. */
-static void harden(void)
+/* Keys must not end in a core file; and the limits that a daemon wants. */
+static void set_limits(void)
 {
 	const struct rlimit none = { 0, 0 };
+	struct rlimit files;
 
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0);
 	umask(0077);
+	/* A SOCKS connection is a descriptor: the soft limit is mostly 1024. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 }
 
 static int run(const struct config *config, const char *path)
@@ -93,7 +99,7 @@ static int run(const struct config *config, const char *path)
 	struct node *n;
 	char why[512];
 
-	harden();
+	set_limits();
 	if (node_new(&n, config, path, why, sizeof why) < 0) {
 		log_error("%s", why);
 		return EXIT_FAILURE;
