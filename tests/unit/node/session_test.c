@@ -361,6 +361,28 @@ static void packets_of_every_size_up_to_the_mtu_pass(void **state)
 	lab_free(lab);
 }
 
+static bool many_came(struct lab *lab)
+{
+	return lab->b.n_packets >= 100;
+}
+
+/* Where the kernel refuses to segment, packets go out one by one. */
+static void packets_pass_without_segmentation_offload(void **state)
+{
+	struct lab *lab = lab_of_two();
+
+	(void)state;
+	udp_disable_offload(sessions_udp(lab->a.sessions));
+	connect_two(lab);
+	for (int i = 0; i < 100; i++)
+		assert_true(send_one(&lab->a, 1000) <= SESSION_QUEUED);
+	run_until(lab, many_came);
+	assert_false(udp_counters(sessions_udp(lab->a.sessions))->has_gso);
+	assert_int_equal(udp_counters(sessions_udp(lab->a.sessions))->n_errors,
+			 0);
+	lab_free(lab);
+}
+
 static bool writable_again(struct lab *lab)
 {
 	return lab->a.n_writable > 0;
@@ -561,6 +583,7 @@ int main(void)
 		cmocka_unit_test(
 			a_message_that_is_a_violation_closes_the_session),
 		cmocka_unit_test(packets_of_every_size_up_to_the_mtu_pass),
+		cmocka_unit_test(packets_pass_without_segmentation_offload),
 		cmocka_unit_test(
 			a_full_queue_drops_and_says_when_there_is_room),
 		cmocka_unit_test(
