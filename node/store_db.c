@@ -20,7 +20,9 @@
 #define MAP_BYTES_MAX  (UINT64_C(1) << 30)
 #define SCHEMA         1
 #define DISK_LOW_BYTES (UINT64_C(1) << 20)
-#define SET_ASIDE_MAX  8 /* then the last one is overwritten */
+/* Of LMDB with its default of 126 readers. */
+#define LOCK_FILE_BYTES 8192
+#define SET_ASIDE_MAX   8 /* then the last one is overwritten */
 
 static const char *const db_names[STORE_DBS] = {
 	[STORE_PEERS] = "peers",
@@ -181,6 +183,22 @@ static uint64_t map_bytes_for(const char *path)
 	return want;
 }
 
+/* LMDB maps its lock file with holes in it: where the disk is full the first
+ * touch of one would be a SIGBUS. */
+static int lock_reserve(const char *dir)
+{
+	char path[320];
+	int fd, rv;
+
+	snprintf(path, sizeof path, "%s/lock.mdb", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return errno;
+	rv = posix_fallocate(fd, 0, LOCK_FILE_BYTES);
+	close(fd);
+	return rv;
+}
+
 static int env_open(struct store_file *f, const char *dir, unsigned flags)
 {
 	char path[320];
@@ -193,6 +211,8 @@ static int env_open(struct store_file *f, const char *dir, unsigned flags)
 	rv = mdb_env_set_maxdbs(f->env, STORE_DBS + 1);
 	if (rv == 0)
 		rv = mdb_env_set_mapsize(f->env, map_bytes_for(path));
+	if (rv == 0 && (flags & MDB_NOLOCK) == 0)
+		rv = lock_reserve(dir);
 	if (rv == 0)
 		rv = mdb_env_open(f->env, dir, flags, 0600);
 	if (rv != 0)
