@@ -155,7 +155,8 @@ void answer_handle(struct router *r, struct session *s,
 		return;
 	}
 	if (!answer_fits(r, p, &e->target, e->body, (ptrdiff_t)c->n_hops - 1,
-			 now)) {
+			 now) ||
+	    !replies_allow(&c->replies, s->no, &p->hops.hop[c->n_hops])) {
 		r->n.n_answer_altered++;
 		reject(r, s, e, NAK_RATE);
 		return;

@@ -72,7 +72,7 @@ void copy_send(struct router *r, struct copy *c, const struct session *to,
 	memcpy(p->sig_origin, e->sig_origin, sizeof p->sig_origin);
 	memcpy(p->hops.hop, c->hops, c->n_hops * sizeof *c->hops);
 	p->deadline_ms = (uint32_t)(wait / NS_PER_MS);
-	replies_expect(&c->replies, to->no);
+	replies_expect(&c->replies, to->no, &to->told);
 }
 
 void copy_handle_nak(struct router *r, struct copy *c, session_no from,

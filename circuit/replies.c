@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "proto/base/mem.h"
+#include "proto/limits.h"
 
 void replies_deinit(struct replies *rs)
 {
@@ -10,11 +11,13 @@ void replies_deinit(struct replies *rs)
 	*rs = (struct replies){ 0 };
 }
 
-void replies_expect(struct replies *rs, session_no s)
+void replies_expect(struct replies *rs, session_no s,
+		    const struct msg_link *told)
 {
 	rs->sent = mem_realloc(rs->sent, rs->n + 1, sizeof *rs->sent);
-	rs->sent[rs->n++] =
-		(struct reply_owed){ .session = s, .is_owed = true };
+	rs->sent[rs->n++] = (struct reply_owed){ .session = s,
+						 .is_owed = true,
+						 .told = *told };
 	rs->n_owed++;
 }
 
@@ -36,6 +39,15 @@ bool replies_is_owed(const struct replies *rs, session_no s)
 	const struct reply_owed *o = find(rs, s);
 
 	return o != NULL && o->is_owed;
+}
+
+bool replies_allow(const struct replies *rs, session_no s,
+		   const struct hop *hop)
+{
+	const struct reply_owed *o = find(rs, s);
+
+	return o != NULL && hop->cost_100us >= o->told.cost_100us &&
+	       (hop->mtu <= o->told.mtu || o->told.mtu < CIRCUIT_MTU_MIN);
 }
 
 static bool settle(struct replies *rs, session_no s)

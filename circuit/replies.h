@@ -18,13 +18,20 @@ struct replies {
 	struct reply_owed {
 		session_no session;
 		bool is_owed;
+		struct msg_link told; /* our claim, as the peer knew it */
 	} * sent;
 };
 
 void replies_deinit(struct replies *rs);
-void replies_expect(struct replies *rs, session_no s);
+void replies_expect(struct replies *rs, session_no s,
+		    const struct msg_link *told);
 bool replies_was_sent(const struct replies *rs, session_no s);
 bool replies_is_owed(const struct replies *rs, session_no s);
+
+/* Whether the node at the other end of `s` wrote no better figures of the link
+ * to it than we had claimed: they are the worse of both claims. */
+bool replies_allow(const struct replies *rs, session_no s,
+		   const struct hop *hop);
 
 /* False if this session owes nothing. */
 bool replies_nak(struct replies *rs, session_no s, enum nak_code code);

@@ -61,7 +61,7 @@ static void ring_send(struct router *r, struct ring *g, const struct session *s,
 	p->deadline_ms = (uint32_t)(wait / NS_PER_MS);
 	memcpy(p->body, g->body, sizeof p->body);
 	memcpy(p->sig_origin, g->sig, sizeof p->sig_origin);
-	replies_expect(&g->replies, s->no);
+	replies_expect(&g->replies, s->no, &s->told);
 }
 
 static void sign(const struct router *r, struct ring *g)
@@ -211,7 +211,9 @@ void ring_handle_answer(struct router *r, struct session *s,
 		return;
 	}
 	if (!answer_fits(r, p, &g->target, g->body, -1, now) ||
-	    !id_equal(&p->hops.hop[0].id, &s->peer->id) || p->hops.n > g->ttl) {
+	    !id_equal(&p->hops.hop[0].id, &s->peer->id) ||
+	    !replies_allow(&g->replies, s->no, &p->hops.hop[0]) ||
+	    p->hops.n > g->ttl) {
 		r->n.n_answer_altered++;
 		reject(r, s, g, NAK_RATE, now);
 		return;

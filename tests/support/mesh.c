@@ -4,149 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-
 #include "proto/base/mem.h"
 #include "proto/frame.h"
-
-/* Sessions of both ends of one link, anew each time it comes up. */
-struct wire {
-	size_t end[2];
-	struct mesh_link config;
-	unsigned epoch;
-	bool is_up;
-	session_no session[2]; /* 0: that end has noticed */
-	nsec last_arrival[2];  /* towards that end */
-};
-
-struct node {
-	struct router *router; /* NULL: dead */
-	struct sign_key key;
-	struct identity self;
-	bool transit;
-	session_no n_sessions;
-	struct session_at {
-		size_t wire;
-		unsigned end;
-	} * sessions; /* by number - 1; not all of them are up */
-	nsec wake_at;
-	unsigned n_wakes; /* at the same time */
-	nsec last_wake;
-	struct mesh_event *events;
-	size_t n_events;
-	struct route_proof *routes;
-	size_t n_routes;
-	struct node_id *known;
-	size_t n_known;
-};
-
-enum happening_type {
-	HAPPENS_WAKE,
-	HAPPENS_MESSAGE,
-	HAPPENS_PACKET,
-	HAPPENS_NOTICE,
-};
-
-struct happening {
-	nsec at;
-	uint64_t order;
-	enum happening_type type;
-	size_t to; /* node */
-	size_t wire;
-	unsigned end; /* of the wire, which `to` is */
-	unsigned epoch;
-	uint8_t *bytes; /* of a message */
-	size_t len;
-	uint32_t label; /* of a packet */
-	uint64_t tag;
-	unsigned n_hops;
-};
-
-/* A probe that went over a wire in one direction: invariant I4 wants to know
- * how often. */
-struct crossing {
-	struct crossing_key {
-		uint32_t wire;
-		uint16_t epoch;
-		uint16_t end;
-		struct node_id origin;
-		struct nonce nonce;
-		uint8_t zero[2];
-	} key;
-	unsigned n;
-	UT_hash_handle hh;
-};
-
-struct mesh {
-	struct rng rng;
-	struct crossing *crossings;
-	nsec now;
-	struct node_hash ca;
-	struct node *nodes;
-	size_t n_nodes;
-	struct wire *wires;
-	size_t n_wires;
-	struct happening *heap;
-	size_t n_heap, cap_heap;
-	uint64_t n_happened;
-	struct mesh_delivery *deliveries;
-	size_t n_deliveries;
-	uint64_t n_messages;
-	uint64_t n_dropped;
-	uint64_t trace;
-	mesh_filter *filter;
-	void *filter_ctx;
-	const char *fault;
-};
+#include "tests/support/mesh_inside.h"
 
 /* Of one node at one time. */
 #define WAKES_MAX 100
 
 #define EPOCH_WALL_MS UINT64_C(1700000000000)
-
-/* ---- what is to happen ------------------------------------------------- */
-
-static bool is_before(const struct happening *a, const struct happening *b)
-{
-	return a->at != b->at ? a->at < b->at : a->order < b->order;
-}
-
-static void push(struct mesh *m, struct happening h)
-{
-	size_t i = m->n_heap++;
-
-	h.order = m->n_happened++;
-	if (m->n_heap > m->cap_heap) {
-		m->cap_heap = m->cap_heap == 0 ? 256 : 2 * m->cap_heap;
-		m->heap = mem_realloc(m->heap, m->cap_heap, sizeof *m->heap);
-	}
-	for (; i > 0 && is_before(&h, &m->heap[(i - 1) / 2]); i = (i - 1) / 2)
-		m->heap[i] = m->heap[(i - 1) / 2];
-	m->heap[i] = h;
-}
-
-static struct happening pop(struct mesh *m)
-{
-	struct happening first = m->heap[0];
-	struct happening last = m->heap[--m->n_heap];
-	size_t i = 0;
-
-	for (;;) {
-		size_t c = 2 * i + 1;
-
-		if (c >= m->n_heap)
-			break;
-		if (c + 1 < m->n_heap &&
-		    is_before(&m->heap[c + 1], &m->heap[c]))
-			c++;
-		if (!is_before(&m->heap[c], &last))
-			break;
-		m->heap[i] = m->heap[c];
-		i = c;
-	}
-	m->heap[i] = last;
-	return first;
-}
 
 /* FNV-1a: enough to tell two runs apart. */
 static void trace(struct mesh *m, const void *data, size_t len)
@@ -283,19 +148,6 @@ static void record(struct mesh *m, size_t i, const struct router_event *ev)
 
 /* ---- links ------------------------------------------------------------- */
 
-static struct wire *wire_of(const struct mesh *m, size_t node, session_no s,
-			    unsigned *end)
-{
-	const struct node *n = &m->nodes[node];
-	struct wire *w;
-
-	if (s == 0 || s > n->n_sessions)
-		return NULL;
-	w = &m->wires[n->sessions[s - 1].wire];
-	*end = n->sessions[s - 1].end;
-	return w->session[*end] == s ? w : NULL;
-}
-
 static nsec travel(struct mesh *m, const struct wire *w)
 {
 	return w->config.delay + rng_below(&m->rng, w->config.jitter + 1);
@@ -384,15 +236,16 @@ void mesh_cut(struct mesh *m, size_t link)
 		return;
 	w->is_up = false;
 	for (unsigned end = 0; end < 2; end++)
-		push(m, (struct happening){
-				.at = m->now +
-				      rng_below(&m->rng, w->config.notice + 1),
-				.type = HAPPENS_NOTICE,
-				.to = w->end[end],
-				.wire = link,
-				.end = end,
-				.epoch = w->epoch,
-			});
+		happening_push(m, (struct happening){
+					  .at = m->now +
+						rng_below(&m->rng,
+							  w->config.notice + 1),
+					  .type = HAPPENS_NOTICE,
+					  .to = w->end[end],
+					  .wire = link,
+					  .end = end,
+					  .epoch = w->epoch,
+				  });
 }
 
 bool mesh_link_is_up(const struct mesh *m, size_t link)
@@ -482,7 +335,7 @@ static void send_message(struct mesh *m, size_t from,
 			 const struct router_send *out)
 {
 	unsigned end;
-	struct wire *w = wire_of(m, from, out->session, &end);
+	struct wire *w = mesh_wire(m, from, out->session, &end);
 	struct msg *msg = mem_new(msg);
 	uint8_t *bytes;
 	nsec at;
@@ -504,18 +357,19 @@ static void send_message(struct mesh *m, size_t from,
 	if (at < w->last_arrival[!end])
 		at = w->last_arrival[!end];
 	w->last_arrival[!end] = at;
-	push(m,
-	     (struct happening){
-		     .at = at,
-		     .type = HAPPENS_MESSAGE,
-		     .to = w->end[!end],
-		     .wire = (size_t)(w - m->wires),
-		     .end = !end,
-		     .epoch = w->epoch,
-		     .bytes = bytes,
-		     .len = msg_write(
-			     bytes, FRAME_HEADER_BYTES + FRAME_BYTES_MAX, msg),
-	     });
+	happening_push(
+		m, (struct happening){
+			   .at = at,
+			   .type = HAPPENS_MESSAGE,
+			   .to = w->end[!end],
+			   .wire = (size_t)(w - m->wires),
+			   .end = !end,
+			   .epoch = w->epoch,
+			   .bytes = bytes,
+			   .len = msg_write(
+				   bytes, FRAME_HEADER_BYTES + FRAME_BYTES_MAX,
+				   msg),
+		   });
 	free(msg);
 }
 
@@ -524,7 +378,7 @@ static void send_packet(struct mesh *m, size_t from,
 			unsigned n_hops)
 {
 	unsigned end;
-	struct wire *w = wire_of(m, from, hop->session, &end);
+	struct wire *w = mesh_wire(m, from, hop->session, &end);
 
 	if (n_hops > HOPS_MAX)
 		m->fault = "a packet goes round";
@@ -532,18 +386,18 @@ static void send_packet(struct mesh *m, size_t from,
 		m->n_dropped++;
 		return;
 	}
-	push(m, (struct happening){
-			.at = m->now + travel(m, w),
-			.type = HAPPENS_PACKET,
-			.to = w->end[!end],
-			.wire = (size_t)(w - m->wires),
-			.end = !end,
-			.epoch = w->epoch,
-			.len = len,
-			.label = hop->label,
-			.tag = tag,
-			.n_hops = n_hops,
-		});
+	happening_push(m, (struct happening){
+				  .at = m->now + travel(m, w),
+				  .type = HAPPENS_PACKET,
+				  .to = w->end[!end],
+				  .wire = (size_t)(w - m->wires),
+				  .end = !end,
+				  .epoch = w->epoch,
+				  .len = len,
+				  .label = hop->label,
+				  .tag = tag,
+				  .n_hops = n_hops,
+			  });
 }
 
 /* Takes all outputs of a node, and notes when it wants to be woken. */
@@ -564,8 +418,9 @@ static void pump(struct mesh *m, size_t i)
 	if (deadline == TIME_NEVER || deadline >= n->wake_at)
 		return;
 	n->wake_at = deadline > m->now ? deadline : m->now;
-	push(m, (struct happening){
-			.at = n->wake_at, .type = HAPPENS_WAKE, .to = i });
+	happening_push(m, (struct happening){ .at = n->wake_at,
+					      .type = HAPPENS_WAKE,
+					      .to = i });
 }
 
 static void message_arrived(struct mesh *m, const struct happening *h)
@@ -655,7 +510,7 @@ static void happen(struct mesh *m, const struct happening *h)
 
 static void happen_next(struct mesh *m)
 {
-	struct happening h = pop(m);
+	struct happening h = happening_pop(m);
 
 	m->now = h.at;
 	happen(m, &h);
@@ -692,7 +547,7 @@ void mesh_free(struct mesh *m)
 		free(m->nodes[i].sessions);
 	}
 	while (m->n_heap > 0)
-		free(pop(m).bytes);
+		free(happening_pop(m).bytes);
 	free(m->nodes);
 	free(m->wires);
 	free(m->heap);
@@ -741,146 +596,4 @@ void mesh_set_filter(struct mesh *m, mesh_filter *filter, void *ctx)
 {
 	m->filter = filter;
 	m->filter_ctx = ctx;
-}
-
-/* ---- looking in -------------------------------------------------------- */
-
-nsec mesh_now(const struct mesh *m)
-{
-	return m->now;
-}
-
-size_t mesh_n_nodes(const struct mesh *m)
-{
-	return m->n_nodes;
-}
-
-size_t mesh_n_links(const struct mesh *m)
-{
-	return m->n_wires;
-}
-
-void mesh_link_ends(const struct mesh *m, size_t link, size_t *a, size_t *b)
-{
-	*a = m->wires[link].end[0];
-	*b = m->wires[link].end[1];
-}
-
-const struct mesh_link *mesh_link_config(const struct mesh *m, size_t link)
-{
-	return &m->wires[link].config;
-}
-
-struct router *mesh_router(const struct mesh *m, size_t node)
-{
-	return m->nodes[node].router;
-}
-
-bool mesh_is_alive(const struct mesh *m, size_t node)
-{
-	return m->nodes[node].router != NULL;
-}
-
-const struct identity *mesh_identity(const struct mesh *m, size_t node)
-{
-	return &m->nodes[node].self;
-}
-
-const struct sign_key *mesh_key(const struct mesh *m, size_t node)
-{
-	return &m->nodes[node].key;
-}
-
-const struct node_hash *mesh_ca(const struct mesh *m)
-{
-	return &m->ca;
-}
-
-size_t mesh_find(const struct mesh *m, const struct node_id *id)
-{
-	for (size_t i = 0; i < m->n_nodes; i++)
-		if (id_equal(&m->nodes[i].self.id, id))
-			return i;
-	return SIZE_MAX;
-}
-
-session_no mesh_session(const struct mesh *m, size_t node, size_t link)
-{
-	const struct wire *w = &m->wires[link];
-
-	return w->session[w->end[0] == node ? 0 : 1];
-}
-
-bool mesh_session_peer(const struct mesh *m, size_t node, session_no s,
-		       size_t *peer, session_no *peer_session)
-{
-	unsigned end;
-	const struct wire *w = wire_of(m, node, s, &end);
-
-	if (w == NULL)
-		return false;
-	*peer = w->end[!end];
-	*peer_session = w->session[!end];
-	return true;
-}
-
-const struct mesh_event *mesh_events(const struct mesh *m, size_t node,
-				     size_t *n)
-{
-	*n = m->nodes[node].n_events;
-	return m->nodes[node].events;
-}
-
-const struct mesh_event *mesh_last(const struct mesh *m, size_t node,
-				   enum router_event_type type, size_t peer,
-				   nsec since)
-{
-	const struct node *n = &m->nodes[node];
-
-	for (size_t i = n->n_events; i-- > 0;)
-		if (n->events[i].at >= since &&
-		    n->events[i].event.type == type &&
-		    id_equal(&n->events[i].event.peer, &m->nodes[peer].self.id))
-			return &n->events[i];
-	return NULL;
-}
-
-const struct mesh_event *mesh_opened(const struct mesh *m, size_t node,
-				     size_t peer, nsec since)
-{
-	const struct node *n = &m->nodes[node];
-
-	for (size_t i = n->n_events; i-- > 0;)
-		if (n->events[i].at >= since &&
-		    n->events[i].event.type == ROUTER_CIRCUIT_UP &&
-		    n->events[i].event.is_origin &&
-		    id_equal(&n->events[i].event.peer, &m->nodes[peer].self.id))
-			return &n->events[i];
-	return NULL;
-}
-
-const struct mesh_delivery *mesh_deliveries(const struct mesh *m, size_t *n)
-{
-	*n = m->n_deliveries;
-	return m->deliveries;
-}
-
-uint64_t mesh_trace(const struct mesh *m)
-{
-	return m->trace;
-}
-
-uint64_t mesh_n_messages(const struct mesh *m)
-{
-	return m->n_messages;
-}
-
-uint64_t mesh_n_packets_dropped(const struct mesh *m)
-{
-	return m->n_dropped;
-}
-
-const char *mesh_fault(const struct mesh *m)
-{
-	return m->fault;
 }

@@ -7,6 +7,8 @@
 
 #include "circuit/replies.h"
 
+static const struct msg_link told = { .cost_100us = 300, .mtu = 1400 };
+
 static void one_code_stands_for_all(void **state)
 {
 	static const struct {
@@ -46,7 +48,7 @@ static void one_code_stands_for_all(void **state)
 		struct replies rs = { 0 };
 
 		for (session_no s = 1; s <= 3; s++)
-			replies_expect(&rs, s);
+			replies_expect(&rs, s, &told);
 		for (session_no s = 1; s <= 3; s++) {
 			assert_int_equal(rs.n_owed, 4 - s);
 			assert_true(replies_nak(&rs, s, cases[i].codes[s - 1]));
@@ -63,8 +65,8 @@ static void each_session_replies_once(void **state)
 	struct replies rs = { 0 };
 
 	(void)state;
-	replies_expect(&rs, 1);
-	replies_expect(&rs, 2);
+	replies_expect(&rs, 1, &told);
+	replies_expect(&rs, 2, &told);
 	assert_false(replies_nak(&rs, 3, NAK_DEAD_END));
 	assert_true(replies_nak(&rs, 1, NAK_DEAD_END));
 	assert_false(replies_nak(&rs, 1, NAK_TTL));
@@ -79,11 +81,35 @@ static void each_session_replies_once(void **state)
 	replies_deinit(&rs);
 }
 
+static void nobody_makes_a_link_better_than_we_claim(void **state)
+{
+	static const struct {
+		const char *why;
+		struct hop hop;
+		bool want;
+	} cases[] = {
+		{ "as claimed", { .cost_100us = 300, .mtu = 1400 }, true },
+		{ "worse", { .cost_100us = 900, .mtu = 1200 }, true },
+		{ "cheaper", { .cost_100us = 299, .mtu = 1400 }, false },
+		{ "wider", { .cost_100us = 300, .mtu = 1401 }, false },
+	};
+	struct replies rs = { 0 };
+
+	(void)state;
+	replies_expect(&rs, 1, &told);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		if (replies_allow(&rs, 1, &cases[i].hop) != cases[i].want)
+			fail_msg("%s", cases[i].why);
+	assert_false(replies_allow(&rs, 2, &cases[0].hop));
+	replies_deinit(&rs);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_code_stands_for_all),
 		cmocka_unit_test(each_session_replies_once),
+		cmocka_unit_test(nobody_makes_a_link_better_than_we_claim),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

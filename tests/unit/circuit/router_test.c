@@ -1,4 +1,4 @@
-/* Finding, opening, keeping and closing paths between whole routers. */
+/* Finding, opening and keeping paths between whole routers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,83 +10,22 @@
 
 #include "circuit/core.h"
 #include "proto/base/mem.h"
-#include "tests/support/mesh.h"
-
-static const struct mesh_link plain = {
-	.delay = 5 * NS_PER_MS,
-	.mtu = 1440,
-	.notice = 300 * NS_PER_MS,
-};
-
-static struct mesh *nodes(size_t n)
-{
-	struct mesh *m = mesh_new(1);
-
-	for (size_t i = 0; i < n; i++)
-		mesh_add_node(m, true);
-	return m;
-}
-
-static void pass(struct mesh *m, nsec time)
-{
-	mesh_run(m, mesh_now(m) + time);
-}
-
-/* Nodes 0 to n - 1 in a line; link i joins i and i + 1. */
-static struct mesh *line(size_t n)
-{
-	struct mesh *m = nodes(n);
-
-	for (size_t i = 0; i + 1 < n; i++)
-		mesh_add_link(m, i, i + 1, &plain);
-	pass(m, NS_PER_S);
-	return m;
-}
+#include "tests/support/small_mesh.h"
 
 /* 0 - 1 - 3 with links 0 and 1, and 0 - 2 - 3, a little dearer, with links 2
  * and 3. */
 static struct mesh *diamond(void)
 {
-	struct mesh_link slow = plain;
-	struct mesh *m = nodes(4);
+	struct mesh_link slow = small_link;
+	struct mesh *m = small_nodes(4);
 
 	slow.delay = 12 * NS_PER_MS;
-	mesh_add_link(m, 0, 1, &plain);
-	mesh_add_link(m, 1, 3, &plain);
+	mesh_add_link(m, 0, 1, &small_link);
+	mesh_add_link(m, 1, 3, &small_link);
 	mesh_add_link(m, 0, 2, &slow);
 	mesh_add_link(m, 2, 3, &slow);
-	pass(m, NS_PER_S);
+	small_pass(m, NS_PER_S);
 	return m;
-}
-
-static circuit_no connect_avoiding(struct mesh *m, size_t from, size_t to,
-				   circuit_no avoid)
-{
-	nsec start = mesh_now(m);
-	const struct mesh_event *e;
-
-	mesh_connect(m, from, to, avoid);
-	pass(m, 9 * NS_PER_S);
-	e = mesh_opened(m, from, to, start);
-	return e != NULL ? e->event.circuit : 0;
-}
-
-static circuit_no connect(struct mesh *m, size_t from, size_t to)
-{
-	return connect_avoiding(m, from, to, 0);
-}
-
-static struct circuit_info info_of(struct mesh *m, size_t node, circuit_no c)
-{
-	struct circuit_info info;
-
-	assert_true(router_circuit_get(mesh_router(m, node), c, &info));
-	return info;
-}
-
-static const struct router_counters *counters(struct mesh *m, size_t node)
-{
-	return router_counters(mesh_router(m, node));
 }
 
 static void finish(struct mesh *m)
@@ -99,8 +38,8 @@ static void finish(struct mesh *m)
 
 static void a_line_of_four_carries_packets_both_ways(void **state)
 {
-	struct mesh *m = line(4);
-	circuit_no c = connect(m, 0, 3);
+	struct mesh *m = small_line(4);
+	circuit_no c = small_connect(m, 0, 3);
 	const struct mesh_event *e = mesh_last(m, 3, ROUTER_CIRCUIT_UP, 0, 0);
 	const struct mesh_delivery *d;
 	size_t n;
@@ -111,7 +50,7 @@ static void a_line_of_four_carries_packets_both_ways(void **state)
 	assert_false(e->event.is_origin);
 	assert_true(mesh_send_packet(m, 0, c, 1440, 7));
 	assert_true(mesh_send_packet(m, 3, e->event.circuit, 100, 8));
-	pass(m, NS_PER_S);
+	small_pass(m, NS_PER_S);
 	d = mesh_deliveries(m, &n);
 	assert_int_equal(n, 2);
 	for (size_t i = 0; i < n; i++) {
@@ -124,20 +63,20 @@ static void a_line_of_four_carries_packets_both_ways(void **state)
 static void a_neighbour_is_asked_alone_and_over_one_link(void **state)
 {
 	struct mesh *m = diamond();
-	circuit_no c = connect(m, 0, 1);
+	circuit_no c = small_connect(m, 0, 1);
 
 	(void)state;
-	assert_int_equal(info_of(m, 0, c).hops.n, 1);
-	assert_int_equal(counters(m, 0)->n_sent[MSG_PROBE], 1);
-	assert_int_equal(counters(m, 2)->n_received[MSG_PROBE], 0);
+	assert_int_equal(small_info(m, 0, c).hops.n, 1);
+	assert_int_equal(small_counters(m, 0)->n_sent[MSG_PROBE], 1);
+	assert_int_equal(small_counters(m, 2)->n_received[MSG_PROBE], 0);
 	finish(m);
 }
 
 static void the_cheaper_way_is_taken(void **state)
 {
 	struct mesh *m = diamond();
-	circuit_no c = connect(m, 0, 3);
-	struct circuit_info info = info_of(m, 0, c);
+	circuit_no c = small_connect(m, 0, 3);
+	struct circuit_info info = small_info(m, 0, c);
 
 	(void)state;
 	assert_int_equal(info.hops.n, 2);
@@ -152,7 +91,7 @@ static void both_disjoint_ways_are_answered_and_kept(void **state)
 	size_t n = 0;
 
 	(void)state;
-	connect(m, 0, 3);
+	small_connect(m, 0, 3);
 	while (router_route_get(mesh_router(m, 0), n, p)) {
 		assert_int_equal(p->hops.n, 2);
 		assert_int_equal(mesh_find(m, &p->hops.hop[0].id), n + 1);
@@ -165,8 +104,8 @@ static void both_disjoint_ways_are_answered_and_kept(void **state)
 
 static void every_hop_costs_what_its_ends_claim(void **state)
 {
-	struct mesh *m = nodes(3);
-	struct mesh_link fast = plain, slow = plain;
+	struct mesh *m = small_nodes(3);
+	struct mesh_link fast = small_link, slow = small_link;
 	struct circuit_info info;
 
 	(void)state;
@@ -175,8 +114,8 @@ static void every_hop_costs_what_its_ends_claim(void **state)
 	slow.mtu = 1300;
 	mesh_add_link(m, 0, 1, &fast);
 	mesh_add_link(m, 1, 2, &slow);
-	pass(m, NS_PER_S);
-	info = info_of(m, 0, connect(m, 0, 2));
+	small_pass(m, NS_PER_S);
+	info = small_info(m, 0, small_connect(m, 0, 2));
 	assert_int_equal(info.hops.hop[0].cost_100us, LINK_COST_FLOOR_100US);
 	assert_int_equal(info.hops.hop[1].cost_100us, 300);
 	assert_int_equal(info.hops.hop[1].mtu, 1300);
@@ -186,7 +125,7 @@ static void every_hop_costs_what_its_ends_claim(void **state)
 
 static void the_worse_of_both_claims_counts(void **state)
 {
-	struct mesh *m = line(3);
+	struct mesh *m = small_line(3);
 	const struct msg_link bad = { .cost_100us = 500, .mtu = 1250 };
 	struct circuit_info info;
 
@@ -194,7 +133,7 @@ static void the_worse_of_both_claims_counts(void **state)
 	/* Node 1 writes this link into the path; node 0 knows it is bad. */
 	router_session_measured(mesh_router(m, 0), mesh_session(m, 0, 0), &bad,
 				mesh_now(m));
-	info = info_of(m, 0, connect(m, 0, 2));
+	info = small_info(m, 0, small_connect(m, 0, 2));
 	assert_int_equal(info.hops.hop[0].cost_100us, 500);
 	assert_int_equal(info.hops.hop[0].mtu, 1250);
 	assert_int_equal(info.hops.hop[1].cost_100us, 100);
@@ -218,12 +157,13 @@ static void a_claim_is_told_anew_when_it_changes_by_a_fifth(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct mesh *m = line(2);
+		struct mesh *m = small_line(2);
 
 		router_session_measured(mesh_router(m, 0),
 					mesh_session(m, 0, 0), &cases[i].claim,
 					mesh_now(m));
-		if (counters(m, 0)->n_sent[MSG_LINK] != 1u + cases[i].is_told)
+		if (small_counters(m, 0)->n_sent[MSG_LINK] !=
+		    1u + cases[i].is_told)
 			fail_msg("%s", cases[i].why);
 		finish(m);
 	}
@@ -237,15 +177,15 @@ static void a_node_in_the_middle_may_refuse_transit(void **state)
 	(void)state;
 	for (size_t i = 0; i < 3; i++)
 		mesh_add_node(m, i != 1);
-	mesh_add_link(m, 0, 1, &plain);
-	mesh_add_link(m, 1, 2, &plain);
-	pass(m, NS_PER_S);
-	assert_int_equal(connect(m, 0, 2), 0);
+	mesh_add_link(m, 0, 1, &small_link);
+	mesh_add_link(m, 1, 2, &small_link);
+	small_pass(m, NS_PER_S);
+	assert_int_equal(small_connect(m, 0, 2), 0);
 	e = mesh_last(m, 0, ROUTER_UNREACHABLE, 2, 0);
 	assert_non_null(e);
 	assert_true(e->event.is_proved);
-	assert_int_not_equal(connect(m, 0, 1), 0);
-	assert_int_not_equal(connect(m, 1, 2), 0);
+	assert_int_not_equal(small_connect(m, 0, 1), 0);
+	assert_int_not_equal(small_connect(m, 1, 2), 0);
 	finish(m);
 }
 
@@ -253,16 +193,16 @@ static void a_node_in_the_middle_may_refuse_transit(void **state)
 
 static void a_node_without_a_path_is_proved_unreachable_at_once(void **state)
 {
-	struct mesh *m = nodes(5);
+	struct mesh *m = small_nodes(5);
 	const struct mesh_event *e;
 	nsec start;
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++)
-		mesh_add_link(m, i, i + 1, &plain);
-	pass(m, NS_PER_S);
+		mesh_add_link(m, i, i + 1, &small_link);
+	small_pass(m, NS_PER_S);
 	start = mesh_now(m);
-	assert_int_equal(connect(m, 0, 4), 0);
+	assert_int_equal(small_connect(m, 0, 4), 0);
 	e = mesh_last(m, 0, ROUTER_UNREACHABLE, 4, start);
 	assert_non_null(e);
 	assert_true(e->event.is_proved);
@@ -272,12 +212,12 @@ static void a_node_without_a_path_is_proved_unreachable_at_once(void **state)
 
 static void a_node_without_neighbours_knows_it_at_once(void **state)
 {
-	struct mesh *m = line(2);
+	struct mesh *m = small_line(2);
 	const struct mesh_event *e;
 
 	(void)state;
 	mesh_cut(m, 0);
-	pass(m, NS_PER_S);
+	small_pass(m, NS_PER_S);
 	mesh_connect(m, 0, 1, 0);
 	e = mesh_last(m, 0, ROUTER_UNREACHABLE, 1, 0);
 	assert_non_null(e);
@@ -297,13 +237,13 @@ static bool is_silent(void *ctx, size_t from, size_t to, struct msg *m)
 
 static void silence_is_unreachable_but_not_proved(void **state)
 {
-	struct mesh *m = line(3);
+	struct mesh *m = small_line(3);
 	const struct mesh_event *e;
 	size_t who = 1;
 
 	(void)state;
 	mesh_set_filter(m, is_silent, &who);
-	assert_int_equal(connect(m, 0, 2), 0);
+	assert_int_equal(small_connect(m, 0, 2), 0);
 	e = mesh_last(m, 0, ROUTER_UNREACHABLE, 2, 0);
 	assert_non_null(e);
 	assert_false(e->event.is_proved);
@@ -314,82 +254,82 @@ static void silence_is_unreachable_but_not_proved(void **state)
 
 static void a_silent_node_further_on_is_timed_out_by_its_neighbour(void **state)
 {
-	struct mesh *m = line(4);
+	struct mesh *m = small_line(4);
 	const struct mesh_event *e;
 	size_t who = 2;
 
 	(void)state;
 	mesh_set_filter(m, is_silent, &who);
-	assert_int_equal(connect(m, 0, 3), 0);
+	assert_int_equal(small_connect(m, 0, 3), 0);
 	e = mesh_last(m, 0, ROUTER_UNREACHABLE, 3, 0);
 	assert_non_null(e);
 	assert_false(e->event.is_proved);
 	assert_true(e->event.took <= PROBE_DEADLINE_MAX_MS * NS_PER_MS);
-	assert_true(counters(m, 1)->n_sent[MSG_NAK] > 0);
+	assert_true(small_counters(m, 1)->n_sent[MSG_NAK] > 0);
 	mesh_free(m);
 }
 
 static void unreachable_is_remembered_until_a_neighbour_comes(void **state)
 {
-	struct mesh *m = line(3);
+	struct mesh *m = small_line(3);
 	uint64_t n_probes;
 
 	(void)state;
 	mesh_cut(m, 1);
-	pass(m, NS_PER_S);
+	small_pass(m, NS_PER_S);
 	mesh_connect(m, 0, 2, 0);
-	pass(m, NS_PER_S);
-	n_probes = counters(m, 0)->n_sent[MSG_PROBE];
+	small_pass(m, NS_PER_S);
+	n_probes = small_counters(m, 0)->n_sent[MSG_PROBE];
 	mesh_connect(m, 0, 2, 0);
-	assert_int_equal(counters(m, 0)->n_unreachable, 2);
-	assert_int_equal(counters(m, 0)->n_sent[MSG_PROBE], n_probes);
-	pass(m, UNREACHABLE_MEMORY_NS);
+	assert_int_equal(small_counters(m, 0)->n_unreachable, 2);
+	assert_int_equal(small_counters(m, 0)->n_sent[MSG_PROBE], n_probes);
+	small_pass(m, UNREACHABLE_MEMORY_NS);
 	mesh_connect(m, 0, 2, 0);
-	assert_true(counters(m, 0)->n_sent[MSG_PROBE] > n_probes);
-	pass(m, NS_PER_S);
-	assert_int_equal(counters(m, 0)->n_unreachable, 3);
+	assert_true(small_counters(m, 0)->n_sent[MSG_PROBE] > n_probes);
+	small_pass(m, NS_PER_S);
+	assert_int_equal(small_counters(m, 0)->n_unreachable, 3);
 	/* Nobody knows what is behind a new session. */
-	mesh_add_link(m, 0, 1, &plain);
-	n_probes = counters(m, 0)->n_sent[MSG_PROBE];
+	mesh_add_link(m, 0, 1, &small_link);
+	n_probes = small_counters(m, 0)->n_sent[MSG_PROBE];
 	mesh_connect(m, 0, 2, 0);
-	assert_true(counters(m, 0)->n_sent[MSG_PROBE] > n_probes);
+	assert_true(small_counters(m, 0)->n_sent[MSG_PROBE] > n_probes);
 	finish(m);
 }
 
 static void a_probe_is_offered_to_a_neighbour_that_comes_later(void **state)
 {
-	struct mesh *m = line(4);
+	struct mesh *m = small_line(4);
 	nsec healed;
 
 	(void)state;
 	mesh_cut(m, 2);
-	pass(m, NS_PER_S);
-	assert_int_equal(connect(m, 0, 3), 0);
+	small_pass(m, NS_PER_S);
+	assert_int_equal(small_connect(m, 0, 3), 0);
 	assert_non_null(mesh_last(m, 0, ROUTER_UNREACHABLE, 3, 0));
 	healed = mesh_now(m);
 	mesh_heal(m, 2);
-	pass(m, NS_PER_S);
+	small_pass(m, NS_PER_S);
 	/* Nobody asked again: the answer to the old probe made this route. */
-	assert_int_equal(counters(m, 0)->n_connect, 1);
+	assert_int_equal(small_counters(m, 0)->n_connect, 1);
 	assert_non_null(mesh_last(m, 0, ROUTER_ROUTE_ADDED, 3, healed));
-	assert_int_not_equal(connect(m, 0, 3), 0);
-	assert_int_equal(counters(m, 0)->n_connect_reused, 1);
+	assert_int_not_equal(small_connect(m, 0, 3), 0);
+	assert_int_equal(small_counters(m, 0)->n_connect_reused, 1);
 	finish(m);
 }
 
 static void a_probe_of_ours_is_offered_to_a_neighbour_of_ours(void **state)
 {
-	struct mesh *m = nodes(4);
+	struct mesh *m = small_nodes(4);
 	nsec start;
 
 	(void)state;
-	mesh_add_link(m, 0, 1, &plain);
-	mesh_add_link(m, 2, 3, &plain);
-	pass(m, NS_PER_S);
-	assert_int_equal(connect(m, 0, 3), 0);
+	mesh_add_link(m, 0, 1, &small_link);
+	mesh_add_link(m, 2, 3, &small_link);
+	small_pass(m, NS_PER_S);
+	assert_int_equal(small_connect(m, 0, 3), 0);
 	start = mesh_now(m);
-	mesh_add_link(m, 0, 2, &plain);
-	pass(m, NS_PER_S);
+	mesh_add_link(m, 0, 2, &small_link);
+	small_pass(m, NS_PER_S);
 	assert_non_null(mesh_last(m, 0, ROUTER_ROUTE_ADDED, 3, start));
 	finish(m);
 }
@@ -398,69 +338,69 @@ static void a_probe_of_ours_is_offered_to_a_neighbour_of_ours(void **state)
 
 static void a_stored_route_is_opened_without_a_probe(void **state)
 {
-	struct mesh *m = line(4);
+	struct mesh *m = small_line(4);
 	uint64_t n_probes;
 
 	(void)state;
-	mesh_close(m, 0, connect(m, 0, 3));
-	pass(m, NS_PER_S);
-	n_probes = counters(m, 0)->n_sent[MSG_PROBE];
-	assert_int_not_equal(connect(m, 0, 3), 0);
-	assert_int_equal(counters(m, 0)->n_sent[MSG_PROBE], n_probes);
-	assert_int_equal(counters(m, 0)->n_connect_reused, 1);
+	mesh_close(m, 0, small_connect(m, 0, 3));
+	small_pass(m, NS_PER_S);
+	n_probes = small_counters(m, 0)->n_sent[MSG_PROBE];
+	assert_int_not_equal(small_connect(m, 0, 3), 0);
+	assert_int_equal(small_counters(m, 0)->n_sent[MSG_PROBE], n_probes);
+	assert_int_equal(small_counters(m, 0)->n_connect_reused, 1);
 	finish(m);
 }
 
 static void routes_outlive_restarts_of_all_nodes(void **state)
 {
-	struct mesh *m = line(4);
+	struct mesh *m = small_line(4);
 
 	(void)state;
-	connect(m, 0, 3);
+	small_connect(m, 0, 3);
 	for (size_t i = 0; i < 4; i++) {
 		mesh_kill(m, i);
-		pass(m, NS_PER_S);
+		small_pass(m, NS_PER_S);
 		mesh_revive(m, i);
-		pass(m, NS_PER_S);
+		small_pass(m, NS_PER_S);
 	}
-	assert_int_not_equal(connect(m, 0, 3), 0);
-	assert_int_equal(counters(m, 0)->n_sent[MSG_PROBE], 0);
-	assert_int_equal(counters(m, 0)->n_connect_reused, 1);
+	assert_int_not_equal(small_connect(m, 0, 3), 0);
+	assert_int_equal(small_counters(m, 0)->n_sent[MSG_PROBE], 0);
+	assert_int_equal(small_counters(m, 0)->n_connect_reused, 1);
 	finish(m);
 }
 
 static void a_stored_route_with_a_bad_signature_is_thrown_away(void **state)
 {
-	struct mesh *m = line(3);
+	struct mesh *m = small_line(3);
 	struct route_proof *p = mem_new(p);
 	const struct mesh_event *e;
 
 	(void)state;
-	connect(m, 0, 2);
+	small_connect(m, 0, 2);
 	assert_true(router_route_get(mesh_router(m, 0), 0, p));
 	p->sigs[0][5] ^= 1;
 	mesh_kill(m, 0);
-	pass(m, NS_PER_S);
+	small_pass(m, NS_PER_S);
 	mesh_revive(m, 0);
 	/* The one that the node kept is good; this one looks like a newer. */
 	p->expiry_ms++;
 	route_proof_seal(p);
 	assert_true(router_route_add(mesh_router(m, 0), p, mesh_now(m)));
-	assert_int_not_equal(connect(m, 0, 2), 0);
+	assert_int_not_equal(small_connect(m, 0, 2), 0);
 	e = mesh_last(m, 0, ROUTER_ROUTE_GONE, 2, 0);
 	assert_non_null(e);
-	assert_int_equal(counters(m, 0)->n_connect_reused, 0);
+	assert_int_equal(small_counters(m, 0)->n_connect_reused, 0);
 	free(p);
 	finish(m);
 }
 
 static void routes_of_others_and_dead_ones_are_not_taken(void **state)
 {
-	struct mesh *m = line(3);
+	struct mesh *m = small_line(3);
 	struct route_proof *p = mem_new(p), *bad = mem_new(bad);
 
 	(void)state;
-	connect(m, 0, 2);
+	small_connect(m, 0, 2);
 	assert_true(router_route_get(mesh_router(m, 0), 0, p));
 	assert_false(router_route_add(mesh_router(m, 1), p, mesh_now(m)));
 	*bad = *p;
@@ -481,20 +421,20 @@ static void routes_of_others_and_dead_ones_are_not_taken(void **state)
 
 static void a_route_over_a_link_that_is_down_is_forgotten(void **state)
 {
-	struct mesh *m = line(4);
+	struct mesh *m = small_line(4);
 	struct route_proof *p = mem_new(p);
 
 	(void)state;
-	connect(m, 0, 3);
+	small_connect(m, 0, 3);
 	mesh_cut(m, 2);
-	pass(m, NS_PER_S);
+	small_pass(m, NS_PER_S);
 	assert_non_null(mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 3, 0));
 	assert_false(router_route_get(mesh_router(m, 0), 0, p));
 	/* Of our own links we know ourselves when they are back. */
 	mesh_heal(m, 2);
-	connect(m, 0, 3);
+	small_connect(m, 0, 3);
 	mesh_cut(m, 0);
-	pass(m, NS_PER_S);
+	small_pass(m, NS_PER_S);
 	assert_true(router_route_get(mesh_router(m, 0), 0, p));
 	free(p);
 	finish(m);
@@ -502,13 +442,13 @@ static void a_route_over_a_link_that_is_down_is_forgotten(void **state)
 
 static void a_route_goes_when_its_proof_expires(void **state)
 {
-	struct mesh *m = line(3);
+	struct mesh *m = small_line(3);
 	struct route_proof *p = mem_new(p);
 
 	(void)state;
-	connect(m, 0, 2);
+	small_connect(m, 0, 2);
 	assert_true(router_route_get(mesh_router(m, 0), 0, p));
-	pass(m, ROUTE_LIFETIME_MS * NS_PER_MS);
+	small_pass(m, ROUTE_LIFETIME_MS * NS_PER_MS);
 	assert_false(router_route_get(mesh_router(m, 0), 0, p));
 	assert_non_null(mesh_last(m, 0, ROUTER_ROUTE_GONE, 2, 0));
 	free(p);
@@ -520,9 +460,9 @@ static void a_route_goes_when_its_proof_expires(void **state)
 static void a_second_circuit_avoids_the_links_of_the_first(void **state)
 {
 	struct mesh *m = diamond();
-	circuit_no first = connect(m, 0, 3);
-	circuit_no second = connect_avoiding(m, 0, 3, first);
-	struct circuit_info info = info_of(m, 0, second);
+	circuit_no first = small_connect(m, 0, 3);
+	circuit_no second = small_connect_avoiding(m, 0, 3, first);
+	struct circuit_info info = small_info(m, 0, second);
 
 	(void)state;
 	assert_int_equal(info.hops.n, 2);
@@ -534,25 +474,25 @@ static void a_second_circuit_avoids_the_links_of_the_first(void **state)
  * else. */
 static void a_second_way_is_found_in_the_shadow_of_the_first(void **state)
 {
-	struct mesh *m = nodes(6);
-	struct mesh_link slow = plain;
+	struct mesh *m = small_nodes(6);
+	struct mesh_link slow = small_link;
 	circuit_no first, second;
 	struct circuit_info info;
 
 	(void)state;
 	slow.delay = 60 * NS_PER_MS;
-	mesh_add_link(m, 0, 1, &plain);
-	mesh_add_link(m, 1, 4, &plain);
-	mesh_add_link(m, 4, 3, &plain);
-	mesh_add_link(m, 1, 2, &plain);
+	mesh_add_link(m, 0, 1, &small_link);
+	mesh_add_link(m, 1, 4, &small_link);
+	mesh_add_link(m, 4, 3, &small_link);
+	mesh_add_link(m, 1, 2, &small_link);
 	mesh_add_link(m, 0, 2, &slow);
-	mesh_add_link(m, 2, 5, &plain);
-	mesh_add_link(m, 5, 3, &plain);
-	pass(m, NS_PER_S);
-	first = connect(m, 0, 3);
-	assert_int_equal(mesh_find(m, &info_of(m, 0, first).hops.hop[0].id), 1);
-	second = connect_avoiding(m, 0, 3, first);
-	info = info_of(m, 0, second);
+	mesh_add_link(m, 2, 5, &small_link);
+	mesh_add_link(m, 5, 3, &small_link);
+	small_pass(m, NS_PER_S);
+	first = small_connect(m, 0, 3);
+	assert_int_equal(small_first(m, 0, first), 1);
+	second = small_connect_avoiding(m, 0, 3, first);
+	info = small_info(m, 0, second);
 	assert_int_equal(info.hops.n, 3);
 	assert_int_equal(mesh_find(m, &info.hops.hop[0].id), 2);
 	assert_int_equal(mesh_find(m, &info.hops.hop[1].id), 5);
@@ -561,10 +501,10 @@ static void a_second_way_is_found_in_the_shadow_of_the_first(void **state)
 
 static void a_path_that_is_to_be_avoided_is_better_than_none(void **state)
 {
-	struct mesh *m = line(3);
-	circuit_no first = connect(m, 0, 2);
+	struct mesh *m = small_line(3);
+	circuit_no first = small_connect(m, 0, 2);
 	nsec start = mesh_now(m);
-	circuit_no second = connect_avoiding(m, 0, 2, first);
+	circuit_no second = small_connect_avoiding(m, 0, 2, first);
 
 	(void)state;
 	assert_int_not_equal(second, 0);
@@ -575,191 +515,34 @@ static void a_path_that_is_to_be_avoided_is_better_than_none(void **state)
 
 static void a_direct_link_that_is_to_be_avoided_is_gone_round(void **state)
 {
-	struct mesh *m = nodes(3);
+	struct mesh *m = small_nodes(3);
 	circuit_no first, second;
 
 	(void)state;
-	mesh_add_link(m, 0, 1, &plain);
-	mesh_add_link(m, 0, 2, &plain);
-	mesh_add_link(m, 2, 1, &plain);
-	pass(m, NS_PER_S);
-	first = connect(m, 0, 1);
-	second = connect_avoiding(m, 0, 1, first);
-	assert_int_equal(info_of(m, 0, first).hops.n, 1);
-	assert_int_equal(info_of(m, 0, second).hops.n, 2);
+	mesh_add_link(m, 0, 1, &small_link);
+	mesh_add_link(m, 0, 2, &small_link);
+	mesh_add_link(m, 2, 1, &small_link);
+	small_pass(m, NS_PER_S);
+	first = small_connect(m, 0, 1);
+	second = small_connect_avoiding(m, 0, 1, first);
+	assert_int_equal(small_info(m, 0, first).hops.n, 1);
+	assert_int_equal(small_info(m, 0, second).hops.n, 2);
 	finish(m);
 }
 
 static void a_broken_circuit_is_avoided_after_its_end(void **state)
 {
 	struct mesh *m = diamond();
-	circuit_no first = connect(m, 0, 3);
+	circuit_no first = small_connect(m, 0, 3);
 	circuit_no second;
 
 	(void)state;
 	mesh_cut(m, 1);
-	pass(m, NS_PER_S);
+	small_pass(m, NS_PER_S);
 	assert_non_null(mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 3, 0));
-	second = connect_avoiding(m, 0, 3, first);
-	assert_int_equal(mesh_find(m, &info_of(m, 0, second).hops.hop[0].id),
-			 2);
+	second = small_connect_avoiding(m, 0, 3, first);
+	assert_int_equal(small_first(m, 0, second), 2);
 	finish(m);
-}
-
-/* ---- ending ------------------------------------------------------------ */
-
-static void a_cut_ends_the_circuit_at_both_ends(void **state)
-{
-	struct mesh *m = line(5);
-	const struct mesh_event *near, *far;
-	nsec cut;
-
-	(void)state;
-	connect(m, 0, 4);
-	cut = mesh_now(m);
-	mesh_cut(m, 2);
-	pass(m, NS_PER_S);
-	near = mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 4, cut);
-	far = mesh_last(m, 4, ROUTER_CIRCUIT_DOWN, 0, cut);
-	assert_non_null(near);
-	assert_non_null(far);
-	assert_int_equal(near->event.reason, CLOSE_LINK_DOWN);
-	assert_true(near->event.is_origin);
-	assert_false(far->event.is_origin);
-	for (size_t i = 0; i < 5; i++)
-		assert_null(mesh_router(m, i)->circuits.all);
-	assert_int_equal(counters(m, 0)->n_circuits_broken, 1);
-	finish(m);
-}
-
-static void closing_ends_the_circuit_everywhere(void **state)
-{
-	struct mesh *m = line(4);
-	const struct mesh_event *e;
-
-	(void)state;
-	mesh_close(m, 0, connect(m, 0, 3));
-	pass(m, NS_PER_S);
-	e = mesh_last(m, 3, ROUTER_CIRCUIT_DOWN, 0, 0);
-	assert_non_null(e);
-	assert_int_equal(e->event.reason, CLOSE_DONE);
-	for (size_t i = 0; i < 4; i++) {
-		assert_null(mesh_router(m, i)->circuits.all);
-		assert_int_equal(label_n_used(mesh_router(m, i)->labels), 0);
-	}
-	assert_int_equal(counters(m, 0)->n_circuits_broken, 0);
-	finish(m);
-}
-
-static void an_idle_circuit_ends_and_a_busy_one_does_not(void **state)
-{
-	struct mesh *m = line(3);
-	circuit_no c = connect(m, 0, 2);
-	struct relay_hop hop;
-
-	(void)state;
-	for (int i = 0; i < 5; i++) {
-		pass(m, CIRCUIT_IDLE_NS - 10 * NS_PER_S);
-		assert_true(mesh_send_packet(m, 0, c, 50, 1));
-	}
-	/* Asking where packets would go is no packet. */
-	pass(m, CIRCUIT_IDLE_NS - NS_PER_S);
-	assert_true(
-		router_circuit_out(mesh_router(m, 0), c, 0, mesh_now(m), &hop));
-	assert_null(mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 2, 0));
-	pass(m, 2 * NS_PER_S);
-	assert_int_equal(
-		mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 2, 0)->event.reason,
-		CLOSE_IDLE);
-	assert_non_null(mesh_last(m, 2, ROUTER_CIRCUIT_DOWN, 0, 0));
-	finish(m);
-}
-
-/* As if node 1 had forgotten the circuit without a word to node 0. */
-static bool loses_close_by_id(void *ctx, size_t from, size_t to, struct msg *m)
-{
-	static const struct nonce none;
-
-	(void)ctx;
-	return from != 1 || to != 0 || m->type != MSG_CLOSE ||
-	       memcmp(&m->close.open_id, &none, sizeof none) == 0;
-}
-
-static void a_packet_for_an_unknown_label_ends_its_circuit(void **state)
-{
-	struct mesh *m = line(4);
-	circuit_no c = connect(m, 0, 3);
-	struct circuit_info at_1;
-
-	(void)state;
-	assert_true(router_circuit_next(mesh_router(m, 1), 0, &at_1));
-	mesh_set_filter(m, loses_close_by_id, NULL);
-	mesh_close(m, 1, at_1.circuit);
-	pass(m, NS_PER_S);
-	assert_null(mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 3, 0));
-	assert_true(mesh_send_packet(m, 0, c, 10, 1));
-	pass(m, NS_PER_S);
-	assert_int_equal(counters(m, 1)->n_label_unknown, 1);
-	assert_int_equal(
-		mesh_last(m, 0, ROUTER_CIRCUIT_DOWN, 3, 0)->event.reason,
-		CLOSE_UNKNOWN_LABEL);
-	mesh_free(m);
-}
-
-/* A stream of such packets is not answered one for one. */
-static void unknown_labels_are_told_of_at_a_limited_rate(void **state)
-{
-	struct mesh *m = line(2);
-	struct relay_hop hop;
-
-	(void)state;
-	for (uint32_t i = 0; i < 1000; i++)
-		router_packet_received(mesh_router(m, 1), mesh_session(m, 1, 0),
-				       i + 7, 10, mesh_now(m), &hop);
-	assert_int_equal(counters(m, 1)->n_label_unknown, 1000);
-	assert_int_equal(counters(m, 1)->n_sent[MSG_CLOSE],
-			 CLOSE_UNKNOWN_BURST);
-	mesh_free(m);
-}
-
-static void a_packet_over_the_mtu_is_dropped_and_counted(void **state)
-{
-	struct mesh *m = line(3);
-	circuit_no c = connect(m, 0, 2);
-	size_t n;
-
-	(void)state;
-	assert_true(mesh_send_packet(m, 0, c, 1441, 1));
-	pass(m, NS_PER_S);
-	mesh_deliveries(m, &n);
-	assert_int_equal(n, 0);
-	assert_int_equal(counters(m, 1)->n_packet_too_big, 1);
-	assert_int_equal(info_of(m, 0, c).n_packets[TOWARD_TARGET], 1);
-	finish(m);
-}
-
-/* OPENED never comes: the relay gives up after its time, the origin sooner. */
-static bool loses_opened(void *ctx, size_t from, size_t to, struct msg *m)
-{
-	(void)ctx;
-	(void)from;
-	(void)to;
-	return m->type != MSG_OPENED && m->type != MSG_CLOSE;
-}
-
-static void a_pending_circuit_ends_in_time(void **state)
-{
-	struct mesh *m = line(3);
-
-	(void)state;
-	mesh_set_filter(m, loses_opened, NULL);
-	assert_int_equal(connect(m, 0, 2), 0);
-	assert_non_null(mesh_last(m, 0, ROUTER_UNREACHABLE, 2, 0));
-	assert_null(mesh_router(m, 0)->circuits.all);
-	assert_non_null(mesh_router(m, 1)->circuits.all);
-	pass(m, CIRCUIT_PENDING_NS);
-	assert_null(mesh_router(m, 1)->circuits.all);
-	mesh_free(m);
 }
 
 int main(void)
@@ -802,14 +585,6 @@ int main(void)
 		cmocka_unit_test(
 			a_direct_link_that_is_to_be_avoided_is_gone_round),
 		cmocka_unit_test(a_broken_circuit_is_avoided_after_its_end),
-		cmocka_unit_test(a_cut_ends_the_circuit_at_both_ends),
-		cmocka_unit_test(closing_ends_the_circuit_everywhere),
-		cmocka_unit_test(an_idle_circuit_ends_and_a_busy_one_does_not),
-		cmocka_unit_test(
-			a_packet_for_an_unknown_label_ends_its_circuit),
-		cmocka_unit_test(unknown_labels_are_told_of_at_a_limited_rate),
-		cmocka_unit_test(a_packet_over_the_mtu_is_dropped_and_counted),
-		cmocka_unit_test(a_pending_circuit_ends_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

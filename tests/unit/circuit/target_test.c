@@ -10,14 +10,16 @@
 #include "circuit/target.h"
 #include "proto/limits.h"
 
-/* A node for each letter; the target is 't'. */
+/* A node for each letter; the target is 't'.  `cost` is that of the whole. */
 static struct hop_list path(const char *letters, uint16_t cost)
 {
 	struct hop_list h = { .n = strlen(letters) };
 
 	for (size_t i = 0; i < h.n; i++)
-		h.hop[i] = (struct hop){ .id = { { (uint8_t)letters[i] } } };
-	h.hop[0].cost_100us = cost;
+		h.hop[i] = (struct hop){ .id = { { (uint8_t)letters[i] } },
+					 .cost_100us = LINK_COST_FLOOR_100US };
+	h.hop[0].cost_100us =
+		(uint16_t)(cost - (h.n - 1) * LINK_COST_FLOOR_100US);
 	return h;
 }
 
@@ -64,7 +66,7 @@ static void the_rule_of_answers(void **state)
 static void so_many_answers_and_no_more(void **state)
 {
 	struct hop_list answered[PROBE_ANSWERS_MAX];
-	struct hop_list next = path("xyt", 1);
+	struct hop_list next = path("xyt", 500);
 	struct seen e = { .answered = answered, .best_cost = 1000 };
 
 	(void)state;
