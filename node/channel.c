@@ -29,11 +29,10 @@ void channel_mark(struct channel *c)
 
 static struct lane *lane_find(struct channels *set, circuit_no circuit)
 {
-	for (struct lane *l = set->lanes; l != NULL; l = l->next) {
-		if (l->circuit == circuit)
-			return l;
-	}
-	return NULL;
+	struct lane *l;
+
+	HASH_FIND(hh, set->lanes, &circuit, sizeof circuit, l);
+	return l;
 }
 
 static void set_lane(struct channel *c, struct lane *l)
@@ -55,8 +54,7 @@ void channels_circuit_up(struct channels *set, circuit_no circuit,
 	l->circuit = circuit;
 	l->peer = *peer;
 	l->is_origin = is_origin;
-	l->next = set->lanes;
-	set->lanes = l;
+	HASH_ADD(hh, set->lanes, circuit, sizeof l->circuit, l);
 	/* Also at the server: a client with nothing to say would else let it
 	 * wait for a circuit until it gives the channel up. */
 	for (struct channel *c = set->all; c != NULL; c = c->next) {
@@ -73,7 +71,7 @@ static void strand(struct channel *c, circuit_no lost)
 	c->lane = NULL;
 	c->stranded_since = loop_now(set->loop);
 	/* Another circuit to the same node stands in at once. */
-	for (struct lane *l = set->lanes; l != NULL; l = l->next) {
+	for (struct lane *l = set->lanes; l != NULL; l = l->hh.next) {
 		if (l->is_origin == c->is_client &&
 		    id_equal(&l->peer, &c->peer)) {
 			set_lane(c, l);
@@ -87,16 +85,12 @@ static void strand(struct channel *c, circuit_no lost)
 
 void channels_circuit_down(struct channels *set, circuit_no circuit)
 {
-	struct lane **p = &set->lanes;
-	struct lane *l;
+	struct lane *l = lane_find(set, circuit);
 	struct channel *c, *next;
 
-	while (*p != NULL && (*p)->circuit != circuit)
-		p = &(*p)->next;
-	l = *p;
 	if (l == NULL)
 		return;
-	*p = l->next;
+	HASH_DEL(set->lanes, l);
 	for (c = set->all; c != NULL; c = next) {
 		next = c->next;
 		if (c->lane == l && !c->is_ending)
@@ -122,22 +116,23 @@ static void timer_fired(struct timer *t)
 	channel_mark(c);
 }
 
-static void virtual_path(struct channel *c, union endpoint *local,
-			 union endpoint *remote, ngtcp2_path *out)
+static void set_path(struct channel *c)
 {
 	const struct credentials *cred = quic_tls_credentials(c->set->tls);
 	struct addr a = addr_of(&cred->net, &cred->self.id);
 	struct addr b = addr_of(&cred->net, &c->peer);
 
-	memset(local, 0, sizeof *local);
-	memset(remote, 0, sizeof *remote);
-	local->in6.sin6_family = remote->in6.sin6_family = AF_INET6;
-	local->in6.sin6_port = remote->in6.sin6_port = htons(VIRTUAL_PORT);
-	memcpy(&local->in6.sin6_addr, a.b, sizeof a.b);
-	memcpy(&remote->in6.sin6_addr, b.b, sizeof b.b);
-	*out = (ngtcp2_path){
-		.local = { &local->sa, sizeof local->in6 },
-		.remote = { &remote->sa, sizeof remote->in6 },
+	c->local.in6.sin6_family = c->remote.in6.sin6_family = AF_INET6;
+	c->local.in6.sin6_port = c->remote.in6.sin6_port = htons(VIRTUAL_PORT);
+	memcpy(&c->local.in6.sin6_addr, a.b, sizeof a.b);
+	memcpy(&c->remote.in6.sin6_addr, b.b, sizeof b.b);
+}
+
+static ngtcp2_path path_of(struct channel *c)
+{
+	return (ngtcp2_path){
+		.local = { &c->local.sa, sizeof c->local.in6 },
+		.remote = { &c->remote.sa, sizeof c->remote.in6 },
 	};
 }
 
@@ -148,6 +143,7 @@ static struct channel *channel_new(struct channels *set, struct lane *l)
 	c->set = set;
 	c->peer = l->peer;
 	c->lane = l;
+	set_path(c);
 	c->timer.fire = timer_fired;
 	c->waiting_tail = &c->waiting;
 	c->last_used = loop_now(set->loop);
@@ -204,7 +200,6 @@ static struct quic_config config_for(struct channel *c)
 struct channel *channel_connect(struct channels *set, circuit_no circuit)
 {
 	struct lane *l = lane_find(set, circuit);
-	union endpoint local, remote;
 	struct quic_config config;
 	struct channel *c;
 	ngtcp2_path path;
@@ -214,7 +209,7 @@ struct channel *channel_connect(struct channels *set, circuit_no circuit)
 	c = channel_new(set, l);
 	c->is_client = true;
 	config = config_for(c);
-	virtual_path(c, &local, &remote, &path);
+	path = path_of(c);
 	c->quic = quic_connect(set->table, &path, &config, loop_now(set->loop));
 	if (c->quic == NULL) {
 		unlink_channel(c);
@@ -251,7 +246,6 @@ static bool make_room(struct channels *set, const struct node_id *peer)
 static struct channel *channel_accept(struct channels *set, struct lane *l,
 				      const ngtcp2_pkt_hd *hd)
 {
-	union endpoint local, remote;
 	struct quic_config config;
 	struct channel *c;
 	ngtcp2_path path;
@@ -262,7 +256,7 @@ static struct channel *channel_accept(struct channels *set, struct lane *l,
 	}
 	c = channel_new(set, l);
 	config = config_for(c);
-	virtual_path(c, &local, &remote, &path);
+	path = path_of(c);
 	c->quic = quic_accept(set->table, &path, hd, NULL, &config,
 			      loop_now(set->loop));
 	if (c->quic == NULL) {
@@ -291,8 +285,7 @@ void channel_fail_new(struct channel *c, enum stream_error why)
 	struct stream *s, *next;
 
 	fail_waiting(c, why);
-	for (s = c->streams; s != NULL; s = next) {
-		next = s->next;
+	HASH_ITER (hh, c->streams, s, next) {
 		if (!s->is_server_side && !s->is_ip && s->state == STREAM_ASKED)
 			stream_give_up(s, why);
 	}
@@ -422,10 +415,9 @@ void channels_session_writable(struct channels *set, session_no s)
 
 static void read_packet(struct channel *c, const uint8_t *data, size_t len)
 {
-	union endpoint local, remote;
 	ngtcp2_path path;
 
-	virtual_path(c, &local, &remote, &path);
+	path = path_of(c);
 	channel_mark(c);
 	quic_read(c->quic, &path, 0, data, len, loop_now(c->set->loop));
 }

@@ -2,6 +2,18 @@
 #pragma once
 
 #include <nghttp3/nghttp3.h>
+#include <string.h>
+
+/* Circuit and stream numbers: given out in order, so they need no secret. */
+static inline unsigned number_hash(const void *key, size_t len)
+{
+	uint64_t x = 0;
+
+	memcpy(&x, key, len);
+	return (unsigned)(x * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+}
+#define HASH_FUNCTION(key, len, out) ((out) = number_hash((key), (len)))
+#include <uthash.h>
 
 #include "node/channel.h"
 #include "node/quic.h"
@@ -10,7 +22,7 @@ struct lane { /* a circuit that ends here */
 	circuit_no circuit;
 	struct node_id peer;
 	bool is_origin;
-	struct lane *next;
+	UT_hash_handle hh; /* by circuit */
 };
 
 struct chunk_out {
@@ -38,7 +50,7 @@ enum stream_state {
 struct stream {
 	struct channel *channel; /* NULL while waiting */
 	struct stream *next_waiting;
-	struct stream *prev, *next; /* in its channel */
+	UT_hash_handle hh; /* in its channel, by id */
 	int64_t id;
 	enum stream_kind kind;
 	enum stream_state state;
@@ -69,6 +81,7 @@ struct channel {
 	struct quic *quic;
 	struct lane *lane; /* NULL: stranded */
 	struct node_id peer;
+	union endpoint local, remote; /* QUIC's one path */
 	bool is_client, is_up, is_ending, is_dirty;
 	bool is_broken; /* HTTP/3 did not start */
 	bool is_waiting_room, is_blocked;
@@ -79,7 +92,7 @@ struct channel {
 	uint16_t split_number;
 
 	nghttp3_conn *h3;
-	struct stream *streams;
+	struct stream *streams; /* by id */
 	size_t n_streams;
 	struct stream *waiting, **waiting_tail; /* for a stream credit */
 	struct stream *ip;                      /* its connect-ip stream */
@@ -95,7 +108,7 @@ struct channels {
 	struct quic_tls *tls;
 	const struct channel_events *events;
 	void *ctx;
-	struct lane *lanes;
+	struct lane *lanes;    /* by circuit */
 	struct joiner *joiner; /* tells circuits apart by their labels */
 	struct channel *all;
 	struct channel *dirty;

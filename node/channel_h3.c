@@ -261,9 +261,18 @@ static void on_acked(void *ctx, int64_t id, size_t len)
 		nghttp3_conn_add_ack_offset(c->h3, id, len);
 }
 
+static struct stream *stream_by_id(struct channel *c, int64_t id)
+{
+	struct stream *s;
+
+	HASH_FIND(hh, c->streams, &id, sizeof id, s);
+	return s;
+}
+
 static void on_closed(void *ctx, int64_t id, uint64_t error)
 {
 	struct channel *c = ctx;
+	struct stream *s;
 
 	if (c->h3 == NULL)
 		return;
@@ -271,21 +280,9 @@ static void on_closed(void *ctx, int64_t id, uint64_t error)
 				      error != 0 ? error : H3_NO_ERROR) == 0)
 		return;
 	/* nghttp3 does not know it: a request that was never submitted. */
-	for (struct stream *s = c->streams; s != NULL; s = s->next) {
-		if (s->id == id) {
-			stream_finish(s, STREAM_RESET);
-			return;
-		}
-	}
-}
-
-static struct stream *stream_by_id(struct channel *c, int64_t id)
-{
-	for (struct stream *s = c->streams; s != NULL; s = s->next) {
-		if (s->id == id)
-			return s;
-	}
-	return NULL;
+	s = stream_by_id(c, id);
+	if (s != NULL)
+		stream_finish(s, STREAM_RESET);
 }
 
 static void on_reset(void *ctx, int64_t id, uint64_t error)

@@ -66,11 +66,7 @@ struct stream *stream_new_incoming(struct channel *c, int64_t id)
 void stream_attach(struct channel *c, struct stream *s)
 {
 	s->channel = c;
-	s->next = c->streams;
-	s->prev = NULL;
-	if (c->streams != NULL)
-		c->streams->prev = s;
-	c->streams = s;
+	HASH_ADD(hh, c->streams, id, sizeof s->id, s);
 	c->n_streams++;
 }
 
@@ -93,12 +89,7 @@ static void detach(struct stream *s)
 {
 	struct channel *c = s->channel;
 
-	if (s->prev != NULL)
-		s->prev->next = s->next;
-	else
-		c->streams = s->next;
-	if (s->next != NULL)
-		s->next->prev = s->prev;
+	HASH_DEL(c->streams, s);
 	c->n_streams--;
 	if (c->ip == s) {
 		c->ip = NULL;
