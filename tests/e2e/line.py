@@ -1,4 +1,5 @@
-"""Four nodes in a row, A - B - C - D, with a web server at D."""
+"""Four nodes in a row, A - B - C - D, with a web server at D.  C's SOCKS port asks
+for a password."""
 
 PAGE = "a page of d, " * 1000
 
@@ -19,6 +20,10 @@ SERVICES = {
 def build(lab):
     a, b, c = lab.nodes("a", "b", "c")
     d = lab.node("d", SERVICES)
+    passwords = c.dir / "passwords"
+    passwords.write_text("carol:correct horse\n")
+    passwords.chmod(0o600)
+    c.sections["socks"]["passwords"] = passwords
     for left, right in ((a, b), (b, c), (c, d)):
         lab.wire(left, right, static=True)
     lab.start()

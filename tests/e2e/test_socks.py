@@ -96,6 +96,25 @@ def test_half_close(d, door):
     assert door.recv(1) == b""
 
 
+@pytest.mark.parametrize("user,password,taken", [
+    ("carol", "correct horse", True), ("carol", "wrong horse", False), ("carol", "", False), ("eve", "", False),
+])
+def test_user_and_password(lab, d, user, password, taken):
+    with lab.hosts["c"].socket() as s:
+        s.connect(("127.0.0.1", SOCKS_PORT))
+        assert socks.login(s, user, password) == taken
+        if taken:
+            socks.ask(s, d.fuse, 8080)
+            assert socks.reply(s)[0] == socks.OK
+
+
+def test_no_password_where_one_is_asked_for(lab):
+    with lab.hosts["c"].socket() as s:
+        s.connect(("127.0.0.1", SOCKS_PORT))
+        s.sendall(b"\x05\x01\x00")
+        assert socks.read(s, 2) == b"\x05\xff"
+
+
 @contextlib.contextmanager
 def association(a):
     """UDP ASSOCIATE: the UDP socket, and where its relay is."""
