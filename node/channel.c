@@ -14,7 +14,6 @@ enum {
 };
 
 #define KEEP_ALIVE_NS (25 * NS_PER_S)
-#define STRANDED_NS   (20 * NS_PER_S)
 
 void channel_mark(struct channel *c)
 {
@@ -23,80 +22,6 @@ void channel_mark(struct channel *c)
 	c->is_dirty = true;
 	c->next_dirty = c->set->dirty;
 	c->set->dirty = c;
-}
-
-/* ---- lanes: circuits that end here ---- */
-
-static struct lane *lane_find(struct channels *set, circuit_no circuit)
-{
-	struct lane *l;
-
-	HASH_FIND(hh, set->lanes, &circuit, sizeof circuit, l);
-	return l;
-}
-
-static void set_lane(struct channel *c, struct lane *l)
-{
-	if (c->lane == l)
-		return;
-	if (c->stranded_since != 0 || c->lane != NULL)
-		c->set->counters.n_switched++;
-	c->lane = l;
-	c->stranded_since = 0;
-	channel_mark(c);
-}
-
-void channels_circuit_up(struct channels *set, circuit_no circuit,
-			 const struct node_id *peer, bool is_origin)
-{
-	struct lane *l = mem_new(l);
-
-	l->circuit = circuit;
-	l->peer = *peer;
-	l->is_origin = is_origin;
-	HASH_ADD(hh, set->lanes, circuit, sizeof l->circuit, l);
-	/* Also at the server: a client with nothing to say would else let it
-	 * wait for a circuit until it gives the channel up. */
-	for (struct channel *c = set->all; c != NULL; c = c->next) {
-		if (c->is_client == is_origin && c->lane == NULL &&
-		    !c->is_ending && id_equal(&c->peer, peer))
-			set_lane(c, l);
-	}
-}
-
-static void strand(struct channel *c, circuit_no lost)
-{
-	struct channels *set = c->set;
-
-	c->lane = NULL;
-	c->stranded_since = loop_now(set->loop);
-	/* Another circuit to the same node stands in at once. */
-	for (struct lane *l = set->lanes; l != NULL; l = l->hh.next) {
-		if (l->is_origin == c->is_client &&
-		    id_equal(&l->peer, &c->peer)) {
-			set_lane(c, l);
-			return;
-		}
-	}
-	loop_timer_set(set->loop, &c->timer, c->stranded_since + STRANDED_NS);
-	if (c->is_client)
-		set->events->stranded(set->ctx, c, lost);
-}
-
-void channels_circuit_down(struct channels *set, circuit_no circuit)
-{
-	struct lane *l = lane_find(set, circuit);
-	struct channel *c, *next;
-
-	if (l == NULL)
-		return;
-	HASH_DEL(set->lanes, l);
-	for (c = set->all; c != NULL; c = next) {
-		next = c->next;
-		if (c->lane == l && !c->is_ending)
-			strand(c, circuit);
-	}
-	free(l);
 }
 
 /* ---- life ---- */
@@ -128,7 +53,7 @@ static void set_path(struct channel *c)
 	memcpy(&c->remote.in6.sin6_addr, b.b, sizeof b.b);
 }
 
-static ngtcp2_path path_of(struct channel *c)
+ngtcp2_path channel_path(struct channel *c)
 {
 	return (ngtcp2_path){
 		.local = { &c->local.sa, sizeof c->local.in6 },
@@ -209,7 +134,7 @@ struct channel *channel_connect(struct channels *set, circuit_no circuit)
 	c = channel_new(set, l);
 	c->is_client = true;
 	config = config_for(c);
-	path = path_of(c);
+	path = channel_path(c);
 	c->quic = quic_connect(set->table, &path, &config, loop_now(set->loop));
 	if (c->quic == NULL) {
 		unlink_channel(c);
@@ -243,8 +168,8 @@ static bool make_room(struct channels *set, const struct node_id *peer)
 	return n_half_open < HALF_OPEN_MAX;
 }
 
-static struct channel *channel_accept(struct channels *set, struct lane *l,
-				      const ngtcp2_pkt_hd *hd)
+struct channel *channel_accept(struct channels *set, struct lane *l,
+			       const ngtcp2_pkt_hd *hd)
 {
 	struct quic_config config;
 	struct channel *c;
@@ -256,7 +181,7 @@ static struct channel *channel_accept(struct channels *set, struct lane *l,
 	}
 	c = channel_new(set, l);
 	config = config_for(c);
-	path = path_of(c);
+	path = channel_path(c);
 	c->quic = quic_accept(set->table, &path, hd, NULL, &config,
 			      loop_now(set->loop));
 	if (c->quic == NULL) {
@@ -409,99 +334,6 @@ void channels_session_writable(struct channels *set, session_no s)
 		c->is_waiting_room = false;
 		channel_mark(c);
 	}
-}
-
-/* ---- packets in ---- */
-
-static void read_packet(struct channel *c, const uint8_t *data, size_t len)
-{
-	ngtcp2_path path;
-
-	path = path_of(c);
-	channel_mark(c);
-	quic_read(c->quic, &path, 0, data, len, loop_now(c->set->loop));
-}
-
-/* A short packet whose id nobody has.  It may tell that a channel is gone at
- * the far end, which only QUIC can say; else the far end believes in one that
- * is gone here, by a restart perhaps, and learns so at once. */
-static void handle_stray(struct channels *set, const struct lane *l,
-			 const uint8_t *data, size_t len)
-{
-	uint8_t packet[64];
-	size_t n = quic_table_write_reset(set->table, packet, sizeof packet,
-					  data, len);
-
-	set->counters.n_unknown++;
-	for (struct channel *c = set->all; c != NULL; c = c->next) {
-		if (c->lane == l && !c->is_ending)
-			read_packet(c, data, len);
-	}
-	if (n == 0)
-		return;
-	set->counters.n_reset_sent++;
-	channels_send_small(set, l, packet, n);
-}
-
-static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
-		    size_t len)
-{
-	ngtcp2_version_cid vc;
-	ngtcp2_pkt_hd hd;
-	struct quic *quic;
-	struct channel *c;
-
-	switch (quic_table_find(set->table, data, len, &quic, &hd, &vc)) {
-	case QUIC_FOUND:
-		c = quic_ctx(quic);
-		break;
-	case QUIC_INITIAL:
-		/* Only the circuit's origin opens a channel over it. */
-		if (l->is_origin) {
-			set->counters.n_garbage++;
-			return;
-		}
-		c = channel_accept(set, l, &hd);
-		if (c == NULL)
-			return;
-		break;
-	case QUIC_RESET:
-		handle_stray(set, l, data, len);
-		return;
-	default:
-		set->counters.n_unknown++;
-		return;
-	}
-	if (c->is_ending)
-		return;
-	if (!id_equal(&c->peer, &l->peer) || c->is_client != l->is_origin) {
-		set->counters.n_wrong_peer++;
-		return;
-	}
-	/* The server follows the client from circuit to circuit. */
-	if (!c->is_client)
-		set_lane(c, l);
-	read_packet(c, data, len);
-}
-
-void channels_receive(struct channels *set, circuit_no circuit,
-		      const struct packet *p)
-{
-	struct lane *l = lane_find(set, circuit);
-	const uint8_t *whole;
-	size_t len;
-
-	if (l == NULL) {
-		set->counters.n_unknown++;
-		return;
-	}
-	if (p->part == PACKET_WHOLE) {
-		deliver(set, l, p->payload, p->len);
-		return;
-	}
-	whole = joiner_handle(set->joiner, p, loop_now(set->loop), &len);
-	if (whole != NULL)
-		deliver(set, l, whole, len);
 }
 
 /* ---- the set ---- */

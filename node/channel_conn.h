@@ -115,7 +115,16 @@ struct channels {
 	struct channel_counters counters;
 };
 
+/* channel_lane.c */
+struct lane *lane_find(struct channels *set, circuit_no circuit);
+
 /* channel.c */
+struct channel *channel_accept(struct channels *set, struct lane *l,
+			       const ngtcp2_pkt_hd *hd);
+/* Borrows the channel's own addresses. */
+ngtcp2_path channel_path(struct channel *c);
+/* A stranded channel is kept for this long. */
+#define STRANDED_NS (20 * NS_PER_S)
 void channel_mark(struct channel *c);
 void channel_end(struct channel *c, const char *why);
 

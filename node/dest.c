@@ -4,30 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "circuit/router.h"
-#include "node/channel.h"
-#include "node/loop.h"
+#include "node/dest_wait.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/name.h"
 
-static uint8_t hash_key[crypto_shorthash_KEYBYTES];
-
-static unsigned id_hash(const void *data, size_t len)
-{
-	uint8_t out[crypto_shorthash_BYTES];
-	unsigned h;
-
-	crypto_shorthash(out, data, len, hash_key);
-	memcpy(&h, out, sizeof h);
-	return h;
-}
-#define HASH_FUNCTION(key, len, out) ((out) = id_hash((key), (len)))
-#include <uthash.h>
-
 enum {
 	DESTS_MAX = 4096,
-	WAITING_PACKETS_MAX = 64,
 	WAITING_STREAMS_MAX = 1024,
 	PACKET_BYTES_MAX = 1500,
 };
@@ -37,48 +20,7 @@ enum {
 /* A channel unused for so long is not worth a new path. */
 #define IDLE_NS (20 * NS_PER_S)
 
-struct held {
-	struct held *next;
-	size_t len;
-	uint8_t data[];
-};
-
-struct waiter {
-	struct waiter *next;
-	dest_reported *reported;
-	void *ctx;
-};
-
-struct dest {
-	struct node_id id;
-	UT_hash_handle hh;
-	struct dests *dests;
-	struct channel *client; /* ours */
-	struct channel *server; /* the peer's, carries packets too */
-	bool is_connecting;     /* the router or the channel is at it */
-	nsec unreachable_until;
-	struct stream *streams, **streams_tail;
-	size_t n_streams;
-	struct held *packets, **packets_tail;
-	size_t n_packets;
-	struct waiter *waiters;
-	nsec began;
-	struct timer retry;
-	circuit_no lost;
-};
-
-struct dests {
-	struct loop *loop;
-	struct router *router;
-	struct channels *channels;
-	struct dest *table;
-	struct stream *failed; /* to be told at the end of the turn */
-	dest_request *request;
-	void *request_ctx;
-	const struct dest_packet_events *packet_events;
-	void *packet_ctx;
-	struct dest_counters counters;
-};
+static uint8_t hash_key[HASH_KEY_BYTES];
 
 struct dests *dests_new(struct loop *l, struct router *r)
 {
@@ -183,95 +125,13 @@ static struct dest *dest_get(struct dests *d, const struct node_id *id)
 	return t;
 }
 
-/* ---- what waits ---- */
-
-static void fail_later(struct dests *d, struct stream *s)
-{
-	stream_set_next_waiting(s, d->failed);
-	d->failed = s;
-	d->counters.n_streams_failed++;
-}
-
-static void fail_streams(struct dest *t)
-{
-	while (t->streams != NULL) {
-		struct stream *s = t->streams;
-
-		t->streams = stream_next_waiting(s);
-		fail_later(t->dests, s);
-	}
-	t->streams_tail = &t->streams;
-	t->n_streams = 0;
-}
-
-static struct held *take_packet(struct dest *t)
-{
-	struct held *h = t->packets;
-
-	if (h == NULL)
-		return NULL;
-	t->packets = h->next;
-	if (t->packets == NULL)
-		t->packets_tail = &t->packets;
-	t->n_packets--;
-	return h;
-}
-
-static void fail_packets(struct dest *t)
-{
-	struct dests *d = t->dests;
-	struct held *h;
-
-	while ((h = take_packet(t)) != NULL) {
-		d->counters.n_packets_unreachable++;
-		if (d->packet_events != NULL)
-			d->packet_events->unreachable(d->packet_ctx, h->data,
-						      h->len);
-		free(h);
-	}
-}
-
-static void report(struct dest *t, bool is_up, bool is_proved)
-{
-	const struct dest_report r = {
-		.is_up = is_up,
-		.is_proved = is_proved,
-		.took = loop_now(t->dests->loop) - t->began,
-	};
-
-	while (t->waiters != NULL) {
-		struct waiter *w = t->waiters;
-
-		t->waiters = w->next;
-		w->reported(w->ctx, &r);
-		free(w);
-	}
-}
-
 static void give_up(struct dest *t, bool is_proved)
 {
 	t->is_connecting = false;
 	t->unreachable_until = loop_now(t->dests->loop) + UNREACHABLE_MEMORY_NS;
-	fail_streams(t);
-	fail_packets(t);
-	report(t, false, is_proved);
-}
-
-static void flush_packets(struct dest *t, struct channel *c)
-{
-	while (t->packets != NULL) {
-		struct held *h = t->packets;
-		enum dest_packet_verdict v;
-		size_t mtu;
-
-		v = channel_send_ip(c, h->data, h->len, &mtu);
-		if (v == DEST_BLOCKED)
-			return;
-		if (v == DEST_TOO_BIG && t->dests->packet_events != NULL)
-			t->dests->packet_events->too_big(t->dests->packet_ctx,
-							 h->data, h->len, mtu);
-		free(take_packet(t));
-	}
+	dest_fail_streams(t);
+	dest_fail_packets(t);
+	dest_report_all(t, false, is_proved);
 }
 
 /* ---- connecting ---- */
@@ -313,7 +173,7 @@ static void circuit_up(struct dests *d, const struct router_event *ev)
 	if (t != NULL && t->client != NULL && channel_is_up(t->client)) {
 		/* The stranded channel has taken it already. */
 		t->unreachable_until = 0;
-		flush_packets(t, t->client);
+		dest_flush_packets(t, t->client);
 		return;
 	}
 
@@ -338,7 +198,7 @@ static void unreachable(struct dests *d, const struct router_event *ev)
 		t->unreachable_until =
 			loop_now(d->loop) + UNREACHABLE_MEMORY_NS;
 		channel_fail_new(t->client, STREAM_UNREACHABLE);
-		fail_packets(t);
+		dest_fail_packets(t);
 		loop_timer_set(d->loop, &t->retry,
 			       loop_now(d->loop) + RETRY_NS);
 		return;
@@ -374,7 +234,7 @@ static void channel_up(void *ctx, struct channel *c)
 	}
 	t->streams_tail = &t->streams;
 	t->n_streams = 0;
-	report(t, true, false);
+	dest_report_all(t, true, false);
 }
 
 static void channel_down(void *ctx, struct channel *c, const char *why)
@@ -431,7 +291,7 @@ static void channel_unblocked(void *ctx, struct channel *c)
 	struct dest *t = dest_find(d, channel_peer(c));
 
 	if (t != NULL)
-		flush_packets(t, c);
+		dest_flush_packets(t, c);
 	if (d->packet_events != NULL)
 		d->packet_events->unblocked(d->packet_ctx);
 }
@@ -462,7 +322,7 @@ static void channel_reachable(void *ctx, struct channel *c)
 		return;
 	if (!channel_is_client(c))
 		t->server = c;
-	flush_packets(t, c);
+	dest_flush_packets(t, c);
 }
 
 const struct channel_events dest_channel_events = {
@@ -487,7 +347,7 @@ struct stream *dest_stream(struct dests *d, const struct node_id *id,
 
 	if (t == NULL || t->n_streams >= WAITING_STREAMS_MAX ||
 	    is_unreachable(t)) {
-		fail_later(d, s);
+		dest_fail_later(d, s);
 		return s;
 	}
 	if (t->client != NULL && channel_is_up(t->client)) {
@@ -516,23 +376,6 @@ static struct channel *packet_channel(struct dest *t)
 	return NULL;
 }
 
-static void hold_packet(struct dest *t, const uint8_t *packet, size_t len)
-{
-	struct held *h;
-
-	t->dests->counters.n_packets_waited++;
-	if (t->n_packets >= WAITING_PACKETS_MAX) {
-		t->dests->counters.n_packets_dropped++;
-		free(take_packet(t));
-	}
-	h = mem_calloc(1, sizeof *h + len);
-	h->len = len;
-	memcpy(h->data, packet, len);
-	*t->packets_tail = h;
-	t->packets_tail = &h->next;
-	t->n_packets++;
-}
-
 enum dest_packet_verdict dest_packet(struct dests *d, const struct node_id *id,
 				     const uint8_t *packet, size_t len,
 				     size_t *mtu)
@@ -553,7 +396,7 @@ enum dest_packet_verdict dest_packet(struct dests *d, const struct node_id *id,
 		*mtu = TUN_MTU_MIN;
 		return DEST_TOO_BIG;
 	}
-	hold_packet(t, packet, len);
+	dest_hold_packet(t, packet, len);
 	connect_dest(t);
 	return DEST_SENT;
 }
@@ -634,10 +477,9 @@ void dests_free(struct dests *d)
 	if (d == NULL)
 		return;
 	HASH_ITER (hh, d->table, t, next) {
-		fail_streams(t);
-		while (t->packets != NULL)
-			free(take_packet(t));
-		report(t, false, false);
+		dest_fail_streams(t);
+		dest_drop_packets(t);
+		dest_report_all(t, false, false);
 		drop_dest(t);
 	}
 	dests_flush(d);

@@ -1,0 +1,173 @@
+/* Lanes: the circuits that end here.  Which channel uses which, and what comes
+ * in over them.  protocol.md 7.2. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/channel_conn.h"
+#include "node/quic_table.h"
+#include "proto/base/mem.h"
+
+struct lane *lane_find(struct channels *set, circuit_no circuit)
+{
+	struct lane *l;
+
+	HASH_FIND(hh, set->lanes, &circuit, sizeof circuit, l);
+	return l;
+}
+
+static void set_lane(struct channel *c, struct lane *l)
+{
+	if (c->lane == l)
+		return;
+	if (c->stranded_since != 0 || c->lane != NULL)
+		c->set->counters.n_switched++;
+	c->lane = l;
+	c->stranded_since = 0;
+	channel_mark(c);
+}
+
+void channels_circuit_up(struct channels *set, circuit_no circuit,
+			 const struct node_id *peer, bool is_origin)
+{
+	struct lane *l = mem_new(l);
+
+	l->circuit = circuit;
+	l->peer = *peer;
+	l->is_origin = is_origin;
+	HASH_ADD(hh, set->lanes, circuit, sizeof l->circuit, l);
+	/* Also at the server: a client with nothing to say would else let it
+	 * wait for a circuit until it gives the channel up. */
+	for (struct channel *c = set->all; c != NULL; c = c->next) {
+		if (c->is_client == is_origin && c->lane == NULL &&
+		    !c->is_ending && id_equal(&c->peer, peer))
+			set_lane(c, l);
+	}
+}
+
+static void strand(struct channel *c, circuit_no lost)
+{
+	struct channels *set = c->set;
+
+	c->lane = NULL;
+	c->stranded_since = loop_now(set->loop);
+	/* Another circuit to the same node stands in at once. */
+	for (struct lane *l = set->lanes; l != NULL; l = l->hh.next) {
+		if (l->is_origin == c->is_client &&
+		    id_equal(&l->peer, &c->peer)) {
+			set_lane(c, l);
+			return;
+		}
+	}
+	loop_timer_set(set->loop, &c->timer, c->stranded_since + STRANDED_NS);
+	if (c->is_client)
+		set->events->stranded(set->ctx, c, lost);
+}
+
+void channels_circuit_down(struct channels *set, circuit_no circuit)
+{
+	struct lane *l = lane_find(set, circuit);
+	struct channel *c, *next;
+
+	if (l == NULL)
+		return;
+	HASH_DEL(set->lanes, l);
+	for (c = set->all; c != NULL; c = next) {
+		next = c->next;
+		if (c->lane == l && !c->is_ending)
+			strand(c, circuit);
+	}
+	free(l);
+}
+
+/* ---- packets in ---- */
+
+static void read_packet(struct channel *c, const uint8_t *data, size_t len)
+{
+	ngtcp2_path path;
+
+	path = channel_path(c);
+	channel_mark(c);
+	quic_read(c->quic, &path, 0, data, len, loop_now(c->set->loop));
+}
+
+/* A short packet whose id nobody has.  It may tell that a channel is gone at
+ * the far end, which only QUIC can say; else the far end believes in one that
+ * is gone here, by a restart perhaps, and learns so at once. */
+static void handle_stray(struct channels *set, const struct lane *l,
+			 const uint8_t *data, size_t len)
+{
+	uint8_t packet[64];
+	size_t n = quic_table_write_reset(set->table, packet, sizeof packet,
+					  data, len);
+
+	set->counters.n_unknown++;
+	for (struct channel *c = set->all; c != NULL; c = c->next) {
+		if (c->lane == l && !c->is_ending)
+			read_packet(c, data, len);
+	}
+	if (n == 0)
+		return;
+	set->counters.n_reset_sent++;
+	channels_send_small(set, l, packet, n);
+}
+
+static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
+		    size_t len)
+{
+	ngtcp2_version_cid vc;
+	ngtcp2_pkt_hd hd;
+	struct quic *quic;
+	struct channel *c;
+
+	switch (quic_table_find(set->table, data, len, &quic, &hd, &vc)) {
+	case QUIC_FOUND:
+		c = quic_ctx(quic);
+		break;
+	case QUIC_INITIAL:
+		/* Only the circuit's origin opens a channel over it. */
+		if (l->is_origin) {
+			set->counters.n_garbage++;
+			return;
+		}
+		c = channel_accept(set, l, &hd);
+		if (c == NULL)
+			return;
+		break;
+	case QUIC_RESET:
+		handle_stray(set, l, data, len);
+		return;
+	default:
+		set->counters.n_unknown++;
+		return;
+	}
+	if (c->is_ending)
+		return;
+	if (!id_equal(&c->peer, &l->peer) || c->is_client != l->is_origin) {
+		set->counters.n_wrong_peer++;
+		return;
+	}
+	/* The server follows the client from circuit to circuit. */
+	if (!c->is_client)
+		set_lane(c, l);
+	read_packet(c, data, len);
+}
+
+void channels_receive(struct channels *set, circuit_no circuit,
+		      const struct packet *p)
+{
+	struct lane *l = lane_find(set, circuit);
+	const uint8_t *whole;
+	size_t len;
+
+	if (l == NULL) {
+		set->counters.n_unknown++;
+		return;
+	}
+	if (p->part == PACKET_WHOLE) {
+		deliver(set, l, p->payload, p->len);
+		return;
+	}
+	whole = joiner_handle(set->joiner, p, loop_now(set->loop), &len);
+	if (whole != NULL)
+		deliver(set, l, whole, len);
+}

@@ -1,0 +1,67 @@
+/* The inside of a destination, and what waits there for a path: streams,
+ * packets and those who asked to be told.  For dest.c and dest_wait.c only. */
+#pragma once
+
+#include "circuit/router.h"
+#include "discovery/keyed_hash.h"
+#include "node/channel.h"
+#include "node/dest.h"
+#include "node/loop.h"
+
+struct held {
+	struct held *next;
+	size_t len;
+	uint8_t data[];
+};
+
+struct waiter {
+	struct waiter *next;
+	dest_reported *reported;
+	void *ctx;
+};
+
+struct dest {
+	struct node_id id;
+	UT_hash_handle hh;
+	struct dests *dests;
+	struct channel *client; /* ours */
+	struct channel *server; /* the peer's, carries packets too */
+	bool is_connecting;     /* the router or the channel is at it */
+	nsec unreachable_until;
+	struct stream *streams, **streams_tail;
+	size_t n_streams;
+	struct held *packets, **packets_tail;
+	size_t n_packets;
+	struct waiter *waiters;
+	nsec began;
+	struct timer retry;
+	circuit_no lost;
+};
+
+struct dests {
+	struct loop *loop;
+	struct router *router;
+	struct channels *channels;
+	struct dest *table;
+	struct stream *failed; /* to be told at the end of the turn */
+	dest_request *request;
+	void *request_ctx;
+	const struct dest_packet_events *packet_events;
+	void *packet_ctx;
+	struct dest_counters counters;
+};
+
+/* Told as unreachable when the turn ends: never inside the call that asked. */
+void dest_fail_later(struct dests *d, struct stream *s);
+void dest_fail_streams(struct dest *t);
+
+/* Oldest out when there are too many. */
+void dest_hold_packet(struct dest *t, const uint8_t *packet, size_t len);
+/* Frees what is held, without a word. */
+void dest_drop_packets(struct dest *t);
+/* Each is told as unreachable. */
+void dest_fail_packets(struct dest *t);
+/* Sends while there is room. */
+void dest_flush_packets(struct dest *t, struct channel *c);
+
+void dest_report_all(struct dest *t, bool is_up, bool is_proved);
