@@ -25,6 +25,7 @@ import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -94,6 +95,14 @@ def wait_for(what, probe, timeout=10, interval=0.02):
         if time.monotonic() > end:
             raise LabError(f"waited {timeout * PATIENCE} s in vain: {what}")
         time.sleep(interval)
+
+
+def dice():
+    """Randomness that can be had again: the seed is shown when a test fails,
+    and QANAT_SEED sets it."""
+    seed = int(os.environ.get("QANAT_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"QANAT_SEED={seed}")
+    return random.Random(seed)
 
 
 def die_with_parent():

@@ -5,13 +5,12 @@ import contextlib
 import http.client
 import json
 import os
-import random
 import socket
 
 import pytest
 
 import socks
-from netlab import PATIENCE, SOCKS_PORT, UDP_PORT, wait_for
+from netlab import PATIENCE, SOCKS_PORT, UDP_PORT, dice, wait_for
 
 BEACON_PORT = 4434
 
@@ -47,10 +46,7 @@ def a(lab):
 
 @pytest.fixture
 def rng():
-    """Noise that can be had again: the seed is shown when the test fails."""
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")
-    return random.Random(seed)
+    return dice()
 
 
 class UnixConnection(http.client.HTTPConnection):
