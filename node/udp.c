@@ -427,18 +427,24 @@ static void count_failure(struct udp *u, int rv)
 		u->counters.n_errors++;
 }
 
-static void send_each(struct udp *u, const struct udp_path *path, uint8_t ecn,
+/* Whether one of them at least went out. */
+static bool send_each(struct udp *u, const struct udp_path *path, uint8_t ecn,
 		      const uint8_t *data, size_t len, size_t segment)
 {
+	bool is_sent = false;
+
 	while (len > 0) {
 		size_t n = len < segment ? len : segment;
 		int rv = send_run(u, path, ecn, data, n, n);
 
 		if (rv < 0)
 			count_failure(u, rv);
+		else
+			is_sent = true;
 		data += n;
 		len -= n;
 	}
+	return is_sent;
 }
 
 static void send_all(struct udp *u, const struct udp_path *path, uint8_t ecn,
@@ -459,15 +465,17 @@ static void send_all(struct udp *u, const struct udp_path *path, uint8_t ecn,
 		count_failure(u, rv);
 		return;
 	}
-	/* EIO, EINVAL: the device or kernel cannot segment; EMSGSIZE: a
+	/* EIO, EINVAL: the device or kernel cannot segment, if only the whole
+	 * was refused; an address that is gone gives EINVAL too.  EMSGSIZE: a
 	 * segment is over the MTU, which the single sends sort out. */
+	if (!send_each(u, path, ecn, data, len, segment))
+		return;
 	if (rv == -EIO || rv == -EINVAL || rv == -EOPNOTSUPP) {
 		log_warn("kernel refuses UDP segmentation, sending singly: "
 			 "error=%s",
 			 strerror(-rv));
 		u->counters.has_gso = false;
 	}
-	send_each(u, path, ecn, data, len, segment);
 }
 
 void udp_send(struct udp *u, const struct udp_path *path, uint8_t ecn,
