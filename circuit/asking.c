@@ -224,7 +224,7 @@ static void parked_end(struct router *r, struct parked *p, nsec now)
 
 void asking_parked_timeout(struct router *r, struct timer *t, nsec now)
 {
-	parked_end(r, TIMER_OWNER(t, struct parked, timer), now);
+	parked_end(r, container_of(t, struct parked, timer), now);
 }
 
 /* ---- messages ---------------------------------------------------------- */
@@ -275,7 +275,7 @@ static void asked_end(struct router *r, struct session *s, struct asked *a)
 
 void asking_timeout(struct router *r, struct timer *t, nsec now)
 {
-	struct asked *a = TIMER_OWNER(t, struct asked, timer);
+	struct asked *a = container_of(t, struct asked, timer);
 	session_no no;
 
 	(void)now;

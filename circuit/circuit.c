@@ -294,7 +294,7 @@ void circuits_session_down(struct router *r, struct session *s, nsec now)
 /* Packets only note the time, so that they cost no timer. */
 void circuit_timeout(struct router *r, struct timer *t, nsec now)
 {
-	struct circuit *c = TIMER_OWNER(t, struct circuit, timer);
+	struct circuit *c = container_of(t, struct circuit, timer);
 	nsec idle_at = c->last_packet + CIRCUIT_IDLE_NS;
 
 	if (c->state == CIRCUIT_ESTABLISHED && now < idle_at)

@@ -93,7 +93,7 @@ void copy_answered(struct router *r, struct copy *c, session_no from)
 
 void copy_timeout(struct router *r, struct timer *t, nsec now)
 {
-	struct copy *c = TIMER_OWNER(t, struct copy, timer);
+	struct copy *c = container_of(t, struct copy, timer);
 
 	if (!c->is_told && now < c->probe->valid_until)
 		copy_end(r, c, NAK_TIMEOUT);

@@ -53,7 +53,7 @@ static void open_id_free(struct router *r, struct open_id *o)
 void open_id_timeout(struct router *r, struct timer *t, nsec now)
 {
 	(void)now;
-	open_id_free(r, TIMER_OWNER(t, struct open_id, timer));
+	open_id_free(r, container_of(t, struct open_id, timer));
 }
 
 void open_ids_deinit(struct router *r)

@@ -34,7 +34,7 @@ struct ring *ring_find(struct router *r, const struct nonce *nonce)
 void ring_timeout(struct router *r, struct timer *t, nsec now)
 {
 	(void)now;
-	ring_free(r, TIMER_OWNER(t, struct ring, timer));
+	ring_free(r, container_of(t, struct ring, timer));
 }
 
 /* ---- sending ----------------------------------------------------------- */

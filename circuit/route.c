@@ -66,7 +66,7 @@ void route_remove(struct router *r, struct route *route)
 void route_timeout(struct router *r, struct timer *t, nsec now)
 {
 	(void)now;
-	route_remove(r, TIMER_OWNER(t, struct route, timer));
+	route_remove(r, container_of(t, struct route, timer));
 }
 
 struct route *route_find(struct router *r, const struct node_id *target,

@@ -432,7 +432,7 @@ static void probing_timeout(struct router *r, struct seek *k, nsec now)
 
 void seek_timeout(struct router *r, struct timer *t, nsec now)
 {
-	struct seek *k = TIMER_OWNER(t, struct seek, timer);
+	struct seek *k = container_of(t, struct seek, timer);
 
 	switch (k->state) {
 	case SEEK_OPENING:

@@ -68,5 +68,5 @@ void seen_free(struct router *r, struct seen *e)
 void seen_timeout(struct router *r, struct timer *t, nsec now)
 {
 	(void)now;
-	seen_free(r, TIMER_OWNER(t, struct seen, timer));
+	seen_free(r, container_of(t, struct seen, timer));
 }

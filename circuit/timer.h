@@ -37,9 +37,6 @@ struct timers {
 	uint64_t n_set;
 };
 
-#define TIMER_OWNER(t, type, member)                                           \
-	((type *)(void *)((char *)(t)-offsetof(type, member)))
-
 /* Cancels them all. */
 void timers_deinit(struct timers *ts);
 

@@ -70,12 +70,12 @@ static void run(struct api *a)
 static void watch_ready(struct watch *w, int events)
 {
 	(void)events;
-	run((struct api *)((char *)w - offsetof(struct api, watch)));
+	run(container_of(w, struct api, watch));
 }
 
 static void timer_fired(struct timer *t)
 {
-	run((struct api *)((char *)t - offsetof(struct api, timer)));
+	run(container_of(t, struct api, timer));
 }
 
 /* ---- replies ---- */
@@ -295,8 +295,7 @@ static void reply_to(struct call *c, int status, json_t *body)
 
 static void call_timed_out(struct timer *t)
 {
-	struct call *c =
-		(struct call *)((char *)t - offsetof(struct call, timer));
+	struct call *c = container_of(t, struct call, timer);
 
 	c->api->count.n_timed_out++;
 	reply_to(c, MHD_HTTP_GATEWAY_TIMEOUT,
@@ -445,7 +444,7 @@ int api_new(struct api **out, struct loop *l, const struct api_config *config,
 static void watch_closed(uv_handle_t *h)
 {
 	struct watch *w = h->data;
-	struct api *a = (struct api *)((char *)w - offsetof(struct api, watch));
+	struct api *a = container_of(w, struct api, watch);
 
 	a->is_closed = true;
 	if (!a->runs_soon)

@@ -75,8 +75,7 @@ static nsec idle_due(const struct bridge *b)
 
 static void idle_fired(struct timer *t)
 {
-	struct bridge *b =
-		(struct bridge *)((char *)t - offsetof(struct bridge, idle));
+	struct bridge *b = container_of(t, struct bridge, idle);
 	nsec due = idle_due(b);
 
 	if (loop_now(b->loop) < due) {
@@ -214,7 +213,7 @@ static void stream_data(void *ctx, const uint8_t *data, size_t len)
 
 static void credit_due(struct timer *t)
 {
-	consume((struct bridge *)((char *)t - offsetof(struct bridge, credit)));
+	consume(container_of(t, struct bridge, credit));
 }
 
 /* The end has gone out when nothing is queued in front of it. */

@@ -28,8 +28,7 @@ void channel_mark(struct channel *c)
 
 static void timer_fired(struct timer *t)
 {
-	struct channel *c =
-		(struct channel *)((char *)t - offsetof(struct channel, timer));
+	struct channel *c = container_of(t, struct channel, timer);
 	nsec now = loop_now(c->set->loop);
 
 	if (c->lane == NULL && now - c->stranded_since >= STRANDED_NS) {

@@ -95,8 +95,7 @@ static void evict_idle(struct dests *d)
 
 static void retry_fired(struct timer *timer)
 {
-	struct dest *t =
-		(struct dest *)((char *)timer - offsetof(struct dest, retry));
+	struct dest *t = container_of(timer, struct dest, retry);
 
 	if (t->client != NULL && channel_circuit(t->client) == 0)
 		router_connect(t->dests->router, &t->id, t->lost,

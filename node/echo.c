@@ -58,8 +58,7 @@ static void answer(struct flow *f)
 
 static void timer_fired(struct timer *t)
 {
-	struct flow *f =
-		(struct flow *)((char *)t - offsetof(struct flow, timer));
+	struct flow *f = container_of(t, struct flow, timer);
 
 	answer(f);
 	if (loop_now(f->echo->loop) - f->last_used >= ECHO_IDLE_NS) {

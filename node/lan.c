@@ -165,7 +165,7 @@ static void look(struct lan *l, bool *is_new, bool *is_gone)
 
 static struct lan *lan_of_timer(struct timer *t)
 {
-	return (struct lan *)((char *)t - offsetof(struct lan, rescan));
+	return container_of(t, struct lan, rescan);
 }
 
 static void rescan(struct timer *t)

@@ -51,8 +51,7 @@ static void look(struct lan_beacons *b)
 
 static void timer_fired(struct timer *t)
 {
-	look((struct lan_beacons *)((char *)t -
-				    offsetof(struct lan_beacons, timer)));
+	look(container_of(t, struct lan_beacons, timer));
 }
 
 static void received(void *ctx, const uint8_t *data, size_t len,

@@ -48,9 +48,7 @@ struct neighbours {
 
 static void ask_again(struct timer *t)
 {
-	struct neighbours *nb =
-		(struct neighbours *)((char *)t -
-				      offsetof(struct neighbours, timer));
+	struct neighbours *nb = container_of(t, struct neighbours, timer);
 
 	nb->is_due = true;
 }

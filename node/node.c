@@ -88,8 +88,7 @@ static void turn_end(void *ctx)
 
 static void minute_fired(struct timer *t)
 {
-	struct node *n =
-		(struct node *)((char *)t - offsetof(struct node, minute));
+	struct node *n = container_of(t, struct node, minute);
 	nsec now = loop_now(n->loop);
 
 	router_set_wall(n->overlay->router, loop_wall_ms(n->loop), now);
@@ -249,8 +248,7 @@ static size_t count_streams(const struct node *n)
 
 static void drain_fired(struct timer *t)
 {
-	struct node *n =
-		(struct node *)((char *)t - offsetof(struct node, drain));
+	struct node *n = container_of(t, struct node, drain);
 	nsec now = loop_now(n->loop);
 
 	if (count_streams(n) == 0 || now >= n->stop_at)

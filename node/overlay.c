@@ -192,9 +192,7 @@ void overlay_set_timer(struct overlay *o)
 
 static void router_timer_fired(struct timer *t)
 {
-	struct overlay *o =
-		(struct overlay *)((char *)t -
-				   offsetof(struct overlay, router_timer));
+	struct overlay *o = container_of(t, struct overlay, router_timer);
 
 	router_handle_timeout(o->router, loop_now(o->loop));
 }

@@ -139,8 +139,7 @@ static void on_reported(void *ctx, const struct dest_report *report)
 
 static void timer_fired(struct timer *t)
 {
-	struct ping *p =
-		(struct ping *)((char *)t - offsetof(struct ping, timer));
+	struct ping *p = container_of(t, struct ping, timer);
 
 	switch (p->state) {
 	case PING_STARTING:

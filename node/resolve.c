@@ -84,8 +84,7 @@ static void ask_ready(struct resolve_ask *a, const struct answer *answer)
 
 static void answer_ready(struct timer *t)
 {
-	struct resolve *r =
-		(struct resolve *)((char *)t - offsetof(struct resolve, timer));
+	struct resolve *r = container_of(t, struct resolve, timer);
 
 	/* A callback may ask again: then the timer is set anew. */
 	while (r->ready != NULL && t->index == 0) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "node/service_impl.h"
+#include "proto/base/mem.h"
 
 static void moved(struct serving *v)
 {
@@ -25,8 +26,7 @@ void serving_udp_close(struct serving *v)
 
 static void idle_fired(struct timer *t)
 {
-	struct serving *v =
-		(struct serving *)((char *)t - offsetof(struct serving, idle));
+	struct serving *v = container_of(t, struct serving, idle);
 	nsec due = v->moved + SERVICE_UDP_IDLE_NS;
 
 	if (loop_now(v->services->loop) < due)

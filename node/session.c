@@ -44,8 +44,7 @@ ngtcp2_path session_path(struct udp_path *p)
 
 static void timer_fired(struct timer *t)
 {
-	struct session *s =
-		(struct session *)((char *)t - offsetof(struct session, timer));
+	struct session *s = container_of(t, struct session, timer);
 
 	quic_handle_timeout(s->quic, loop_now(s->set->loop));
 	session_mark(s);
@@ -53,9 +52,7 @@ static void timer_fired(struct timer *t)
 
 static void settle_fired(struct timer *t)
 {
-	struct session *s =
-		(struct session *)((char *)t -
-				   offsetof(struct session, settle));
+	struct session *s = container_of(t, struct session, settle);
 
 	if (s->state != SESSION_CONFIRMED)
 		return;

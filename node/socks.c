@@ -115,8 +115,7 @@ static void refuse(struct conn *c, enum socks_reply code)
 
 static void conn_fired(struct timer *t)
 {
-	struct conn *c =
-		(struct conn *)((char *)t - offsetof(struct conn, timer));
+	struct conn *c = container_of(t, struct conn, timer);
 
 	if (c->state == CONN_OPENING) {
 		stream_close(c->stream, STREAM_TIMED_OUT);

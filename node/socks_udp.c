@@ -58,8 +58,7 @@ static void flow_remove(struct flow *f)
 
 static void flow_fired(struct timer *t)
 {
-	struct flow *f =
-		(struct flow *)((char *)t - offsetof(struct flow, idle));
+	struct flow *f = container_of(t, struct flow, idle);
 	struct loop *l = f->udp->env->loop;
 	nsec due = f->moved + SOCKS_FLOW_IDLE_NS;
 

@@ -51,8 +51,7 @@ static void fail(struct splice *sp)
 
 static void idle_fired(struct timer *t)
 {
-	struct splice *sp =
-		(struct splice *)((char *)t - offsetof(struct splice, idle));
+	struct splice *sp = container_of(t, struct splice, idle);
 	nsec due = sp->moved + SPLICE_HALF_OPEN_NS;
 
 	if (loop_now(sp->loop) < due)

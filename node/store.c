@@ -182,8 +182,7 @@ static void work_done(uv_work_t *work, int status)
 
 static void timer_fired(struct timer *t)
 {
-	struct store *s =
-		(struct store *)((char *)t - offsetof(struct store, timer));
+	struct store *s = container_of(t, struct store, timer);
 
 	if (s->has_work || s->queue.n == 0)
 		return;

@@ -303,8 +303,7 @@ void tcp_read(struct tcp *t, bool on)
 
 static void late_fired(struct timer *timer)
 {
-	struct tcp *t =
-		(struct tcp *)((char *)timer - offsetof(struct tcp, late));
+	struct tcp *t = container_of(timer, struct tcp, late);
 
 	fail(t, t->late_error != 0 ? t->late_error : -ETIMEDOUT);
 }

@@ -80,8 +80,7 @@ static void stuck_add(struct tun *t, const struct node_id *id)
 /* Its channel may have lost its path, or be gone. */
 static void patience_ends(struct timer *timer)
 {
-	struct tun *t =
-		(struct tun *)((char *)timer - offsetof(struct tun, patience));
+	struct tun *t = container_of(timer, struct tun, patience);
 
 	stuck_add(t, &t->held_for);
 	t->counts.n_stuck++;
@@ -157,7 +156,7 @@ static void lost(struct tun *t, int error)
 
 static void read_packets(struct watch *w, int events)
 {
-	struct tun *t = (struct tun *)((char *)w - offsetof(struct tun, watch));
+	struct tun *t = container_of(w, struct tun, watch);
 
 	(void)events;
 	for (int i = 0; i < TUN_BATCH; i++) {
@@ -281,7 +280,7 @@ struct tun *tun_new(struct loop *l, int fd, struct dests *d,
 static void freed(uv_handle_t *h)
 {
 	struct watch *w = h->data;
-	struct tun *t = (struct tun *)((char *)w - offsetof(struct tun, watch));
+	struct tun *t = container_of(w, struct tun, watch);
 
 	close(t->fd);
 	tun_ip_deinit(&t->ip);

@@ -15,4 +15,8 @@ char *mem_strdup(const char *s);
 /* A zeroed object of the type that `p` points to. */
 #define mem_new(p) mem_calloc(1, sizeof *(p))
 
+/* The struct of type `type` whose `member` is at `p`. */
+#define container_of(p, type, member)                                          \
+	((type *)(void *)((char *)(p)-offsetof(type, member)))
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
