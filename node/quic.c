@@ -17,6 +17,9 @@ enum {
 	STREAM_WINDOW_MAX = 8 << 20,
 	CONN_WINDOW_MAX = 24 << 20,
 	UNI_STREAMS = 3,
+	/* Of a bulk transfer; a lone packet is acknowledged in max_ack_delay.
+	 */
+	ACK_EVERY = 10,
 };
 
 #define SESSION_IDLE_NS (30 * NS_PER_S)
@@ -51,6 +54,7 @@ static void set_settings(const struct quic *q, ngtcp2_settings *s, nsec now)
 	s->max_tx_udp_payload_size = q->config.udp_payload_max;
 	s->max_stream_window = STREAM_WINDOW_MAX;
 	s->max_window = CONN_WINDOW_MAX;
+	s->ack_thresh = ACK_EVERY;
 	if (q->config.is_channel) {
 		/* A circuit's size is fixed and known when it opens. */
 		s->handshake_timeout = HANDSHAKE_INNER_NS;
