@@ -2,6 +2,8 @@
 
 import pytest
 
+import netlab
+import test_certs
 from netlab import SANITIZED, dice
 
 
@@ -84,3 +86,40 @@ def test_random_graph_of_sixteen(make_short_lab):
     pairs = [(x, y) for x in nodes for y in nodes if x is not y]
     for one, other in rng.sample(pairs, 20 if SANITIZED else 60):
         one.ping(other)
+
+
+def test_certificates_of_other_tools(make_short_lab, tmp_path):
+    """A cluster whose CA, intermediate and nodes openssl and certtool have made."""
+    lab = make_short_lab("foreign")
+    test_certs.openssl_ca(tmp_path, "p256")
+    ca = netlab.Authority(tmp_path)
+    nodes = [lab.node(n, ca=ca, identity=False) for n in "abc"]
+    leaf = tmp_path / "leaf.cnf"
+    template = tmp_path / "template"
+    for n, tool in zip(nodes, ("openssl", "certtool", "qanat")):
+        key, cert = n.state / "key.pem", n.state / "cert.crt"
+        if tool == "openssl":
+            leaf.write_text(test_certs.OPENSSL_LEAF.replace("alice", n.name))
+            netlab.run("openssl", "genpkey", "-algorithm", "ed25519", "-out", key)
+            netlab.run("openssl", "req", "-new", "-key", key, "-subj", f"/CN={n.name}", "-out", n.dir / "csr")
+            netlab.run("openssl", "x509", "-req", "-in", n.dir / "csr", "-CA", tmp_path / "ca.crt", "-CAkey",
+                       tmp_path / "ca.key", "-CAcreateserial", "-days", 9, "-extfile", leaf, "-extensions", "leaf",
+                       "-out", cert)
+        elif tool == "certtool":
+            template.write_text(test_certs.CERTTOOL_LEAF.replace("alice", n.name))
+            netlab.run("certtool", "--generate-privkey", "--key-type", "ed25519", "--outfile", key)
+            netlab.run("certtool", "--generate-certificate", "--load-privkey", key, "--load-ca-certificate",
+                       tmp_path / "ca.crt", "--load-ca-privkey", tmp_path / "ca.key", "--template", template,
+                       "--outfile", cert)
+        else:
+            netlab.run(netlab.BUILD / "qanat", "keygen", "--dir", n.state, "--name", n.name)
+            n.sign()
+        key.chmod(0o600)
+        (n.state / "ca.crt").write_bytes((tmp_path / "ca.crt").read_bytes())
+    lab.wire(nodes[0], nodes[1])
+    lab.wire(nodes[1], nodes[2])
+    lab.start()
+    met(lab)
+    for one in nodes:
+        for other in nodes:
+            one.ping(other)
