@@ -103,7 +103,8 @@ def test_what_cannot_be_reached(a, verb, dst, code, message):
 
 def test_check_and_version(a):
     assert a.run(BUILD / "qanat", "check", a.conf).returncode == 0
-    assert a.ask("version")["api"] == 1
+    daemon = a.run(BUILD / "qanatd", "--version").stdout.split()[1]
+    assert a.ask("version")["qanatd"] == daemon
 
 
 def test_reload(a):
