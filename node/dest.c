@@ -17,6 +17,8 @@ enum {
 
 /* While a channel is stranded a new path is looked for this often. */
 #define RETRY_NS (1 * NS_PER_S)
+/* A channel that is not up after so long has a circuit that leads nowhere. */
+#define SILENT_NS (3 * NS_PER_S)
 /* A channel unused for so long is not worth a new path. */
 #define IDLE_NS (20 * NS_PER_S)
 
@@ -93,13 +95,33 @@ static void evict_idle(struct dests *d)
 	}
 }
 
+/* The circuit stands but nobody answers over it: one more path is tried before
+ * those who wait are told. */
+static void try_another(struct dest *t)
+{
+	struct dests *d = t->dests;
+	struct channel *c = t->client;
+	circuit_no circuit = channel_circuit(c);
+
+	t->is_second_try = true;
+	t->client = NULL;
+	channel_close(c, "no answer over the circuit");
+	router_connect(d->router, &t->id, circuit, loop_now(d->loop));
+	router_circuit_close(d->router, circuit, CLOSE_DONE, loop_now(d->loop));
+	d->counters.n_second_tries++;
+}
+
 static void retry_fired(struct timer *timer)
 {
 	struct dest *t = container_of(timer, struct dest, retry);
 
-	if (t->client != NULL && channel_circuit(t->client) == 0)
+	if (t->client == NULL)
+		return;
+	if (channel_circuit(t->client) == 0)
 		router_connect(t->dests->router, &t->id, t->lost,
 			       loop_now(t->dests->loop));
+	else if (!channel_is_up(t->client) && !t->is_second_try)
+		try_another(t);
 }
 
 /* NULL: too many that are in use. */
@@ -127,6 +149,7 @@ static struct dest *dest_get(struct dests *d, const struct node_id *id)
 static void give_up(struct dest *t, bool is_proved)
 {
 	t->is_connecting = false;
+	t->is_second_try = false;
 	t->unreachable_until = loop_now(t->dests->loop) + UNREACHABLE_MEMORY_NS;
 	dest_fail_streams(t);
 	dest_fail_packets(t);
@@ -181,6 +204,9 @@ static void circuit_up(struct dests *d, const struct router_event *ev)
 	t->client = channel_connect(d->channels, ev->circuit);
 	if (t->client == NULL)
 		give_up(t, false);
+	else
+		loop_timer_set(d->loop, &t->retry,
+			       loop_now(d->loop) + SILENT_NS);
 }
 
 static void unreachable(struct dests *d, const struct router_event *ev)
@@ -224,7 +250,9 @@ static void channel_up(void *ctx, struct channel *c)
 	if (t == NULL || t->client != c)
 		return;
 	t->is_connecting = false;
+	t->is_second_try = false;
 	t->unreachable_until = 0;
+	loop_timer_set(d->loop, &t->retry, TIME_NEVER);
 	while (t->streams != NULL) {
 		struct stream *s = t->streams;
 

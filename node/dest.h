@@ -56,7 +56,8 @@ void dest_connect_cancel(struct dests *d, void *ctx);
 
 struct dest_counters {
 	uint64_t n_dests, n_packets_waited, n_packets_dropped,
-		n_packets_unreachable, n_streams_failed, n_evicted;
+		n_packets_unreachable, n_streams_failed, n_evicted,
+		n_second_tries;
 };
 const struct dest_counters *dest_counters(const struct dests *d);
 

@@ -26,7 +26,8 @@ struct dest {
 	struct dests *dests;
 	struct channel *client; /* ours */
 	struct channel *server; /* the peer's, carries packets too */
-	bool is_connecting;     /* the router or the channel is at it */
+	bool is_second_try;
+	bool is_connecting; /* the router or the channel is at it */
 	nsec unreachable_until;
 	struct stream *streams, **streams_tail;
 	size_t n_streams;

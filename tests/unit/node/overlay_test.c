@@ -234,6 +234,32 @@ static void a_stream_survives_the_death_of_its_path(void **state)
 	lab_free(lab);
 }
 
+/* A link whose MTU is not known yet carries 1168 bytes: less than a channel's
+ * first packets, which go in two parts. */
+static void a_narrow_circuit_carries_a_channel_in_parts(void **state)
+{
+	const struct msg_link narrow = { .cost_100us = 100, .mtu = 1168 };
+	struct lab *lab = lab_new();
+	struct session_info s = { 0 };
+	struct overlay *b;
+
+	(void)state;
+	b = lab->n[1].overlay;
+	while (sessions_next(b->sessions, s.no, &s))
+		router_session_measured(b->router, s.no, &narrow,
+					loop_now(lab->loop));
+	seen.data = mem_calloc(1, BULK);
+	lab_ask(lab, lab_id(lab, 2), STREAM_TCP);
+	lab_run_until(lab, lab_is_closed);
+	assert_int_equal(seen.why, STREAM_OK);
+	assert_int_equal(seen.n_bytes, BULK);
+	assert_true(channels_counters(lab->n[0].overlay->channels)->n_parts >
+		    0);
+	free(seen.data);
+	seen.data = NULL;
+	lab_free(lab);
+}
+
 static bool c_counts_label(struct lab *lab)
 {
 	return router_counters(lab->n[1].overlay->router)->n_label_unknown > 0;
@@ -311,6 +337,7 @@ int main(void)
 		cmocka_unit_test(packets_to_nobody_are_told_as_unreachable),
 		cmocka_unit_test(too_many_packets_block_and_unblock),
 		cmocka_unit_test(a_stream_survives_the_death_of_its_path),
+		cmocka_unit_test(a_narrow_circuit_carries_a_channel_in_parts),
 		cmocka_unit_test(a_label_that_was_not_given_out_is_counted),
 		cmocka_unit_test(garbage_on_a_circuit_is_counted),
 	};
