@@ -209,8 +209,11 @@ class Wire:
     configuration names the second; else they find each other by beacons."""
 
     def __init__(self, lab, a, b, v4=True, v6=True, mtu=1500, static=False):
-        self.ends = ((a, f"to-{b.name}"), (b, f"to-{a.name}"))
         n = len(lab.wires)
+        # A second wire between the same two has a number in its devices' names.
+        twins = sum({h for h, _ in w.ends} == {a, b} for w in lab.wires)
+        more = str(twins + 1) if twins else ""
+        self.ends = ((a, f"to-{b.name}{more}"), (b, f"to-{a.name}{more}"))
         lab.wires.append(self)
         (_, at_a), (_, at_b) = self.ends
         run("ip", "link", "add", at_a, "netns", a.ns, "type", "veth", "peer", "name", at_b, "netns", b.ns)
