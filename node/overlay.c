@@ -282,6 +282,8 @@ void overlay_free(struct overlay *o)
 	channels_free(o->channels);
 	dests_free(o->dests);
 	send_last(o);
+	/* The far ends of our channels learn of it before the sessions end. */
+	sessions_flush(o->sessions);
 	sessions_free(o->sessions);
 	router_free(o->router);
 	quic_tls_free(o->tls);

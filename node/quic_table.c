@@ -140,24 +140,27 @@ enum quic_lookup quic_table_find(struct quic_table *t, const uint8_t *data,
 size_t quic_table_write_reset(struct quic_table *t, uint8_t *out, size_t cap,
 			      const uint8_t *data, size_t len)
 {
-	/* RFC 9000 10.3.3: shorter than what caused it, so that two nodes
-	 * cannot keep one going. */
+	/* RFC 9000 10.3, 10.3.3: always shorter than what caused it, so that
+	 * two nodes cannot keep one going; yet the shortest packets, with no
+	 * more than a PING in them, are answered too. */
 	enum {
-		LEN_MIN = 43,
-		RANDOM = 22
+		RANDOM_MAX = 22,
+		RANDOM_MIN = NGTCP2_MIN_STATELESS_RESET_RANDLEN,
 	};
 	uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN];
-	uint8_t noise[RANDOM];
+	uint8_t noise[RANDOM_MAX];
+	size_t n_noise = sizeof noise;
 	ngtcp2_cid cid;
 	ngtcp2_ssize n;
 
-	if (len <= LEN_MIN || (data[0] & 0x80) != 0)
+	if ((data[0] & 0x80) != 0 || len <= sizeof token + RANDOM_MIN)
 		return 0;
+	if (n_noise > len - 1 - sizeof token)
+		n_noise = len - 1 - sizeof token;
 	ngtcp2_cid_init(&cid, data + 1, SESSION_CID_BYTES);
 	ngtcp2_crypto_generate_stateless_reset_token(token, t->reset_key,
 						     sizeof t->reset_key, &cid);
-	randombytes_buf(noise, sizeof noise);
-	n = ngtcp2_pkt_write_stateless_reset(out, cap, token, noise,
-					     sizeof noise);
+	randombytes_buf(noise, n_noise);
+	n = ngtcp2_pkt_write_stateless_reset(out, cap, token, noise, n_noise);
 	return n > 0 ? (size_t)n : 0;
 }
