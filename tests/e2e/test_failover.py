@@ -127,3 +127,25 @@ def test_a_download_survives_two_cuts(whole, want):
         wait_for("the first way again", lambda: progress() > at + 4, timeout=30)
     second.heal()
     assert arrived(lab) == want
+
+
+def test_two_wires_between_the_same_two(make_short_lab):
+    """As WiFi and Ethernet: a session on each, and one stands in for the other."""
+    lab = make_short_lab("twins")
+    a, d = lab.node("a"), lab.node("d", {"service web": {"port": 8080, "allow": "*"}})
+    wires = lab.wire(a, d), lab.wire(a, d)
+    lab.start()
+    wait_for("two sessions", lambda: len(a.ask("links")["links"]) == 2, timeout=20)
+    root = lab.dir / "www"
+    root.mkdir()
+    (root / "file").write_bytes(os.urandom(MIB) * 48)
+    d.web(root, d.address)
+    with download(lab, True, 16) as progress:
+        wait_for("the start", lambda: progress() > 8)
+        before = [w.bytes() for w in wires]
+        wait_for("more", lambda: progress() > 12)
+        used = max(zip(wires, before), key=lambda pair: pair[0].bytes() - pair[1])[0]
+        used.cut()
+    assert arrived(lab) == hashlib.sha256((root / "file").read_bytes()).hexdigest()
+    used.heal()
+    wait_for("two sessions again", lambda: len([x for x in a.ask("links")["links"] if x["state"] == "up"]) == 2, 30)

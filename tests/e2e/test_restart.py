@@ -1,7 +1,9 @@
 """What a node keeps, and what its friends do, when it dies and comes back, and
 when a cable between them does."""
 
+import contextlib
 import signal
+import subprocess
 import time
 
 import pytest
@@ -24,6 +26,7 @@ def lab(make_lab):
     root = lab.dir / "www"
     root.mkdir()
     (root / "index.html").write_text(TEXT)
+    (root / "big").write_bytes(bytes(50_000_000))
     c.web(root)
     return lab
 
@@ -128,6 +131,61 @@ def test_a_channel_at_rest_survives_a_switch(lab):
     wait_for("time to pass", lambda: time.monotonic() > quiet_until, timeout=30, interval=0.2)
     assert not c.log_find("channel down", mark)
     assert a.reaches(c)
+
+
+@contextlib.contextmanager
+def slow_download(lab):
+    """curl at A of C's file, 100 s long; yields it when it runs."""
+    out = lab.dir / "got"
+    out.unlink(missing_ok=True)
+    child = lab.hosts["a"].popen(
+        "curl", "-sS", "-g", "--noproxy", "", "--proxy", f"socks5h://127.0.0.1:{SOCKS_PORT}", "--limit-rate", "500K",
+        "-o", out, f"http://{lab.hosts['c'].fuse}:8080/big", stderr=subprocess.PIPE)
+    wait_for("the download", lambda: out.exists() and out.stat().st_size > 500_000)
+    assert child.poll() is None
+    yield child
+    child.kill()
+    child.communicate()
+
+
+def is_told(child, within):
+    """The program learns that it is over, and not by a time-out of its own."""
+    _, err = child.communicate(timeout=within * PATIENCE)
+    return child.returncode in (18, 56) and b"timed out" not in err
+
+
+def test_a_download_from_a_node_that_restarts_is_reset(lab):
+    works(lab)
+    c = lab.hosts["c"]
+    with slow_download(lab) as child:
+        c.kill()
+        lab.start(c)
+        assert is_told(child, 15)
+    works(lab)
+
+
+def test_a_download_from_a_node_that_dies_is_reset(lab):
+    """After the 20 s for which another way is hoped for."""
+    works(lab)
+    c = lab.hosts["c"]
+    with slow_download(lab) as child:
+        c.kill()
+        assert is_told(child, 40)
+    lab.start(c)
+    works(lab)
+
+
+@pytest.mark.parametrize("who", ["a", "b", "c"])
+def test_a_stop_during_a_download(lab, who):
+    """It drains for a few seconds, not until the end."""
+    works(lab)
+    node = lab.hosts[who]
+    with slow_download(lab):
+        start = time.monotonic()
+        node.stop()
+        assert time.monotonic() - start < 6 * PATIENCE
+    lab.start(node)
+    works(lab)
 
 
 def test_sighup_with_a_mistake_changes_nothing(lab):
