@@ -50,6 +50,8 @@ SCHEMAS := $(wildcard proto/schema/*.proto)
 GEN_C   := $(SCHEMAS:%.proto=$(B)/gen/%.pb-c.c)
 GEN_H   := $(GEN_C:.c=.h)
 GEN_O   := $(GEN_C:.c=.o)
+# In one object of its own, so that a commit compiles nothing else anew.
+VERSION_O := $(B)/gen/version.o
 
 objs = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard $1/*.c)))
 libs = $(foreach l,$(below.$1),$(B)/lib$l.a)
@@ -57,7 +59,7 @@ COMMANDS := qanatd qanat
 BINS     := $(COMMANDS:%=$(B)/%)
 
 .PHONY: all deps check unit sim fuzz replay e2e bench demo lint format clean \
-	install help tests sim-report
+	install help tests sim-report always
 .SECONDARY:
 all: $(BINS)
 
@@ -76,9 +78,9 @@ define layer
 $(B)/lib$1.a: $(call objs,$(dir.$1)) $(if $(filter proto,$1),$(GEN_O))
 	$$(call say,AR,$$@)
 	$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
-$(B)/tests/unit/$1/%_test: $(B)/tests/unit/$1/%_test.o $(B)/libsupport.a $(call libs,$1)
+$(B)/tests/unit/$1/%_test: $(B)/tests/unit/$1/%_test.o $(B)/libsupport.a $(call libs,$1) | $(VERSION_O)
 	$$(call say,LD,$$@)
-	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(call ordered,$$^) $$(PKG_LIBS) -lcmocka -lm
+	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(call ordered,$$^) $(VERSION_O) $$(PKG_LIBS) -lcmocka -lm
 UNIT_TESTS += $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/unit/$1/*_test.c)))
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer,$l)))
@@ -91,10 +93,10 @@ $(B)/libsupport.a: $(filter-out $(FAKES:%.c=$(B)/%.o),$(call objs,tests/support)
 $(B)/libfake.a: $(FAKES:%.c=$(B)/%.o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(B)/qanatd: $(call objs,cmd/qanatd) $(call libs,node)
+$(B)/qanatd: $(call objs,cmd/qanatd) $(VERSION_O) $(call libs,node)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
-$(B)/qanat: $(call objs,cmd/qanat) $(call libs,proto)
+$(B)/qanat: $(call objs,cmd/qanat) $(VERSION_O) $(call libs,proto)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
@@ -105,15 +107,20 @@ $(B)/tests/sim/sim: $(call objs,tests/sim) $(B)/libsupport.a $(call libs,circuit
 $(B)/%.o: %.c | $(GEN_H)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(WARN) -DQANAT_VERSION='"$(VERSION)"' -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(WARN) -MMD -MP -c -o $@ $<
 
 # Generated code is compiled without our warnings.
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
 	$(call say,GEN,$<)
 	@mkdir -p $(B)/gen
 	$(Q)protoc-c --c_out=$(B)/gen $<
-$(B)/gen/%.pb-c.o: $(B)/gen/%.pb-c.c
+$(B)/gen/%.o: $(B)/gen/%.c
 	$(Q)$(CC) $(ALL_CFLAGS) -w -c -o $@ $<
+# Looked at by every make, but written only when the version has changed.
+$(B)/gen/version.c: always
+	@mkdir -p $(@D)
+	@text='const char qanat_version[] = "$(VERSION)";'; \
+	echo "$$text" | cmp -s - $@ || echo "$$text" >$@
 
 #: fuzz      run each fuzz target for T seconds (clang)
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -7,6 +7,7 @@
 #include "node/api_body.h"
 #include "node/api_parts.h"
 #include "proto/base/mem.h"
+#include "proto/base/version.h"
 
 #define API_VERSION 1
 
@@ -15,7 +16,7 @@ json_t *api_get_version(void *ctx, const struct api_request *r, int *status)
 	(void)ctx;
 	(void)r;
 	(void)status;
-	return json_pack("{s:s, s:i}", "version", QANAT_VERSION, "api",
+	return json_pack("{s:s, s:i}", "version", qanat_version, "api",
 			 API_VERSION);
 }
 
@@ -133,7 +134,7 @@ json_t *api_get_status(void *ctx, const struct api_request *r, int *status)
 	json_object_set_new(o, "node", api_identity(n, self));
 	json_object_set_new(o, "display_name",
 			    json_string(n->config.node.name));
-	json_object_set_new(o, "version", json_string(QANAT_VERSION));
+	json_object_set_new(o, "version", json_string(qanat_version));
 	json_object_set_new(o, "pid", json_integer(getpid()));
 	json_object_set_new(o, "uptime_s",
 			    api_s(loop_now(n->loop) - n->started));

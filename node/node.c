@@ -13,6 +13,7 @@
 #include "node/tun_link.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
+#include "proto/base/version.h"
 
 enum {
 	FLUSH_ROUNDS_MAX = 64,
@@ -330,7 +331,7 @@ static void log_identity(const struct node *n)
 	addr_text(at, &self);
 	name_of_id(name, &c->self.id);
 	log_info("node: name=%s id=%s address=%s cluster=%s version=%s",
-		 n->config.node.name, name, at, net, QANAT_VERSION);
+		 n->config.node.name, name, at, net, qanat_version);
 }
 
 static int build(struct node *n, char *why, size_t why_cap)

@@ -8,6 +8,7 @@
 #include "cmd/qanat/print.h"
 #include "cmd/qanat/say.h"
 #include "cmd/qanat/verbs.h"
+#include "proto/base/version.h"
 
 static const char reload_usage[] =
 	"usage: qanat reload\n"
@@ -64,9 +65,9 @@ int cmd_version(int argc, char **argv)
 	running = json_object_get(reply, "version");
 	if (o.json) {
 		client_print_json(json_pack("{s:s, s:O?}", "qanat",
-					    QANAT_VERSION, "qanatd", running));
+					    qanat_version, "qanatd", running));
 	} else {
-		printf("qanat  %s\n", QANAT_VERSION);
+		printf("qanat  %s\n", qanat_version);
 		printf("qanatd %s\n", running != NULL
 					      ? json_string_value(running)
 					      : "is not running");

@@ -14,6 +14,7 @@
 #include "node/node.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
+#include "proto/base/version.h"
 
 enum {
 	EXIT_WRONG_USE = 2
@@ -64,7 +65,7 @@ static int parse_arguments(struct arguments *out, int argc, char **argv)
 		} else if (strcmp(a, "--print-config") == 0) {
 			out->action = ACTION_PRINT;
 		} else if (strcmp(a, "--version") == 0) {
-			printf("qanatd %s\n", QANAT_VERSION);
+			printf("qanatd %s\n", qanat_version);
 			return EXIT_SUCCESS;
 		} else if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) {
 			fputs(usage, stdout);
