@@ -136,9 +136,7 @@ static enum msg_verdict dispatch(struct router *r, struct session *s,
 	case MSG_PEER_INFO:
 		asking_handle_info(r, s, &m->peer_info, now);
 		break;
-	case MSG_HELLO:
-	case MSG_PING:
-	case MSG_TYPES:
+	default: /* HELLO and PING are the session's */
 		return MSG_UNKNOWN;
 	}
 	return MSG_OK;

@@ -32,6 +32,17 @@ typedef uint32_t circuit_no; /* 0: none */
 typedef bool router_chain_check(void *ctx, const uint8_t *chain, size_t len,
 				struct identity *out);
 
+/* How signatures are made and checked.  NULL in the configuration: Ed25519
+ * (key.h).  The simulator has a cheaper one for large networks. */
+struct router_crypto {
+	void (*sign)(uint8_t sig[SIG_LEN], const struct sign_key *k,
+		     enum sign_purpose purpose, const struct node_hash *ca,
+		     const void *payload, size_t len);
+	bool (*verify)(const uint8_t sig[SIG_LEN], const struct node_key *k,
+		       enum sign_purpose purpose, const struct node_hash *ca,
+		       const void *payload, size_t len);
+};
+
 struct router_config {
 	struct identity self;
 	struct node_hash ca;
@@ -40,9 +51,12 @@ struct router_config {
 	size_t chain_len;
 	router_chain_check *check;
 	void *check_ctx;
-	struct rng rng;   /* our secrets are drawn from it once: seed it with 32
-			     bytes of the system's randomness */
-	bool transit;     /* relay for others */
+	struct rng rng; /* our secrets are drawn from it once: seed it with 32
+			   bytes of the system's randomness */
+	bool transit;   /* relay for others */
+	uint32_t flood_below; /* nodes: smaller networks are flooded
+				 (FLOOD_BELOW) */
+	const struct router_crypto *crypto; /* NULL: Ed25519 */
 	uint64_t wall_ms; /* since 1970, at `now` of router_new() */
 };
 
@@ -82,6 +96,19 @@ enum msg_verdict router_handle_message(struct router *r, session_no s,
 void router_connect(struct router *r, const struct node_id *target,
 		    circuit_no avoid, nsec now);
 
+/* Traffic for `target` is expected until router_release(): the router keeps a
+ * circuit that carries it and a spare which shares no link with it, tests both,
+ * and says by ROUTER_CARRIES which one is to carry from now on. */
+void router_hold(struct router *r, const struct node_id *target, nsec now);
+void router_release(struct router *r, const struct node_id *target, nsec now);
+
+/* Steering by hand.  PIN: the circuit carries for as long as it stands,
+ * whatever is measured.  AVOID: no new path of ours crosses the node.  AUTO:
+ * undoes either.  False: no such circuit or node, or a cap. */
+bool router_path_pin(struct router *r, circuit_no c, nsec now);
+bool router_path_avoid(struct router *r, const struct node_id *node, nsec now);
+bool router_path_auto(struct router *r, const struct node_id *node, nsec now);
+
 /* Whether to relay for others from now on; circuits that stand are kept. */
 void router_set_transit(struct router *r, bool transit);
 
@@ -91,6 +118,13 @@ void router_circuit_close(struct router *r, circuit_no c,
 /* A stored proof (from the database) whose signatures are checked again
  * before first use. */
 bool router_route_add(struct router *r, const struct route_proof *p, nsec now);
+
+/* A record from the database: checked, then used like one that was looked up,
+ * or kept for others if we are a replica of it. */
+bool router_record_add(struct router *r, const struct record *rec, nsec now);
+/* A neighbour's success score as it was kept, 0..65535. */
+void router_score_set(struct router *r, const struct node_id *id,
+		      uint16_t score, nsec now);
 
 /* An identity learnt elsewhere (the database, discovery). */
 void router_identity_add(struct router *r, const struct identity *who,
@@ -125,6 +159,10 @@ enum router_event_type {
 	ROUTER_ROUTE_ADDED,  /* keep it in the database: `route` */
 	ROUTER_ROUTE_GONE,
 	ROUTER_IDENTITY, /* learnt and verified: keep it */
+	ROUTER_CARRIES,  /* `circuit` carries what goes to `peer` from now on */
+	ROUTER_RECORD,   /* keep it in the database: `record` */
+	ROUTER_BLAMED,   /* path tests or a signed NAK name the link `peer`,
+			    `next` */
 };
 
 struct router_event {
@@ -136,6 +174,8 @@ struct router_event {
 	enum close_reason reason;
 	nsec took; /* CIRCUIT_UP, UNREACHABLE: since router_connect() */
 	const struct route_proof *route; /* borrowed until the next call */
+	const struct record *record;     /* likewise */
+	struct node_id next;
 };
 bool router_next_event(struct router *r, struct router_event *out);
 
@@ -192,6 +232,37 @@ bool router_circuit_get(const struct router *r, circuit_no c,
 bool router_route_get(const struct router *r, size_t index,
 		      struct route_proof *out);
 
+/* Our place in a tree and its root; false: not in it. */
+struct tree_info {
+	struct node_id root;
+	bool is_root, has_parent;
+	struct node_id parent;
+	struct coord at;
+	uint64_t root_issued_ms; /* the root's last sign of life */
+	uint32_t n_nodes;
+};
+bool router_tree_get(const struct router *r, unsigned tree,
+		     struct tree_info *out);
+/* Nodes of the network; 0: not known. */
+uint32_t router_n_nodes(const struct router *r, nsec now);
+uint16_t router_score_get(const struct router *r, const struct node_id *id);
+
+/* A held destination; `index` counts from 0. */
+struct hold_info {
+	struct node_id target;
+	circuit_no carries, spare; /* 0: none */
+	bool is_pinned;
+	nsec carries_rtt, spare_rtt; /* by path tests; 0: not yet */
+	uint8_t carries_loss;        /* 1/255, by path tests */
+	/* The last link that was localised on the way to it; zero: none. */
+	struct node_id blamed, blamed_next;
+	nsec blamed_at;
+};
+bool router_hold_get(const struct router *r, size_t index,
+		     struct hold_info *out);
+bool router_hold_find(const struct router *r, const struct node_id *target,
+		      struct hold_info *out);
+
 /* One counter per verdict or event: everything dropped is explained. */
 struct router_counters {
 	uint64_t n_sent[MSG_TYPES], n_received[MSG_TYPES];
@@ -210,5 +281,22 @@ struct router_counters {
 	uint64_t n_connect, n_connect_reused, n_unreachable;
 	uint64_t n_probe_not_flood; /* a way of probing that we do not know */
 	uint64_t n_packet_early;    /* before its circuit was established */
+	/* Trees. */
+	uint64_t n_beacon_rate, n_beacon_loop, n_beacon_stale,
+		n_beacon_bad_signature, n_beacon_sent, n_parent_changes,
+		n_root_changes, n_beat_stale, n_beat_bad_signature;
+	/* Records and requests. */
+	uint64_t n_record_bad, n_record_full, n_record_stale;
+	uint64_t n_store_rate, n_lookup_rate, n_request_full,
+		n_request_unexpected, n_request_failed;
+	uint64_t n_lookups, n_lookups_cached, n_lookups_absent,
+		n_lookups_failed;
+	/* Steered probes. */
+	uint64_t n_rounds, n_repairs, n_probe_budget, n_nak_bad_signature,
+		n_blamed, n_flood_rate, n_flood_last_resort;
+	/* Path tests and spares. */
+	uint64_t n_tests, n_test_rate, n_test_unexpected, n_receipt_unexpected,
+		n_receipt_bad_signature, n_receipt_lost, n_switches,
+		n_localised, n_close_bad_signature;
 };
 const struct router_counters *router_counters(const struct router *r);

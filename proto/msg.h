@@ -16,6 +16,7 @@
 
 #include "proto/id.h"
 #include "proto/limits.h"
+#include "proto/locator.h"
 
 enum msg_type {
 	MSG_HELLO = 1,
@@ -29,6 +30,15 @@ enum msg_type {
 	MSG_PEER_QUERY = 9,
 	MSG_PEER_INFO = 10,
 	MSG_PING = 11,
+	MSG_BEACON = 12,
+	MSG_BEAT = 13,
+	MSG_STORE = 14,
+	MSG_STORED = 15,
+	MSG_LOOKUP = 16,
+	MSG_FOUND = 17,
+	MSG_NO_RECORD = 18,
+	MSG_TEST = 19,
+	MSG_RECEIPT = 20,
 	MSG_TYPES,
 };
 
@@ -88,7 +98,21 @@ struct msg_probe {
 	/* not signed: changed at each hop */
 	uint32_t deadline_ms; /* how long the sender waits for a reply */
 	struct hop_list hops; /* relays so far, in order from the origin */
+	/* Without PROBE_FLAG_FLOOD: how to steer it.  Advice. */
+	uint8_t tree;      /* the tree it is pinned to, or TREE_ANY; TREE_FLOOD
+			      for floods (not on the wire) */
+	uint8_t round;     /* from 0 */
+	uint16_t budget;   /* transmissions left, repairs included */
+	struct locator to; /* the target's; of the pinned tree alone, or all */
+	size_t n_avoid;
+	uint32_t avoid[AVOID_MAX]; /* avoid_tag() of each node */
+	size_t chain_len; /* the origin's chain (cert.h), so that no relay has
+			     to ask for it; 0: left out */
+	uint8_t chain[CHAIN_BYTES_MAX];
 };
+/* How a node is named in an avoid list: the first 4 bytes of SHA-256(nonce ‖
+ * id), so that the list tells nothing to those who do not know the id. */
+uint32_t avoid_tag(const struct nonce *nonce, const struct node_id *id);
 /* Encodes the values into `body`; for the origin, before it signs. */
 void msg_probe_seal(struct msg_probe *p);
 
@@ -128,14 +152,26 @@ enum nak_code {
 	NAK_RATE,         /* a quota; proves nothing */
 	NAK_TIMEOUT,      /* a hop did not reply in time; proves nothing */
 	NAK_LINK,         /* the link went down meanwhile; proves nothing */
+	NAK_BUDGET,       /* the copy has no transmission left */
 	NAK_CODES,
 };
 
+/* Signed (SIGN_NAK) if it blames a link: origin(10) nonce(16) tree(1) code(1)
+ * reporter(10) next(10).  `next` is the node that did not reply to
+ * `reporter`. */
+#define NAK_BODY_BYTES 48
 struct msg_nak {
 	struct node_id origin;
 	struct nonce nonce;
+	uint8_t tree; /* of the copy: 0.., TREE_ANY, TREE_FLOOD */
 	enum nak_code code;
+	bool has_blame;
+	uint8_t body[NAK_BODY_BYTES]; /* with has_blame: as received */
+	struct node_id reporter, next;
+	uint8_t sig[SIG_LEN];
 };
+/* Encodes the values into `body`; for the reporter, before it signs. */
+void msg_nak_seal(struct msg_nak *n);
 
 /* Signed by the origin (SIGN_OPEN_ORIGIN): digest(32) open_id(16)
  * issued_ms(8). */
@@ -171,13 +207,20 @@ enum close_reason {
 };
 
 /* Names a circuit by the open_id, or (zero open_id) by the label that the
- * receiver of this message puts on packets towards the sender. */
+ * receiver of this message puts on packets towards the sender.  The former is
+ * signed by the reporter (SIGN_CLOSE): open_id(16) reason(1) reporter(10)
+ * next(10); `next` is the other end of the link that went down, or zero. */
+#define CLOSE_BODY_BYTES 37
 struct msg_close {
 	struct nonce open_id;
 	uint32_t label;
 	enum close_reason reason;
-	struct node_id reporter;
+	struct node_id reporter, next;
+	bool is_signed;
+	uint8_t body[CLOSE_BODY_BYTES]; /* with is_signed: as received */
+	uint8_t sig[SIG_LEN];
 };
+void msg_close_seal(struct msg_close *c);
 
 struct msg_peer_query {
 	size_t n;
@@ -196,6 +239,139 @@ struct msg_ping {
 	bool is_reply;
 };
 
+/* ---- trees, protocol.md 10 ------------------------------------------- */
+
+/* What a root signs (SIGN_TREE_ROOT): version(1) tree(1) root(10) issued_ms(8)
+ * n_nodes(4). */
+#define TREE_ROOT_BODY_BYTES 24
+struct tree_root {
+	uint8_t body[TREE_ROOT_BODY_BYTES];
+	uint8_t tree;
+	struct node_id root;
+	uint64_t issued_ms; /* grows with each beacon and beat of this root */
+	uint32_t n_nodes;   /* of the network, as the root estimates it */
+	uint8_t sig[SIG_LEN];
+};
+void tree_root_seal(struct tree_root *t);
+
+/* A node of a signed path: it says that the path goes on to the next entry's
+ * node (the last one's: to the receiver) at this cost. */
+struct tree_hop {
+	struct node_id id;    /* the first one is the root */
+	uint16_t cost;        /* of the link to the next node, 100 µs */
+	uint8_t sig[SIG_LEN]; /* SIGN_TREE_HOP over tree_hop_payload() */
+};
+
+struct msg_beacon {
+	struct tree_root root;
+	size_t n; /* at least 1; the last one is the sender */
+	struct tree_hop hop[TREE_PATH_MAX];
+};
+/* What the i-th node signs: chain_i(32) next(10) cost(2), where chain_0 =
+ * SHA-256(root body ‖ root sig), chain_{i+1} = SHA-256(chain_i ‖ id_i ‖ cost_i
+ * ‖ sig_i) and next is the node the link leads to. */
+#define TREE_HOP_PAYLOAD_BYTES 44
+void tree_chain_first(uint8_t chain[HASH_LEN], const struct tree_root *root);
+void tree_chain_next(uint8_t chain[HASH_LEN], const struct tree_hop *hop);
+void tree_hop_payload(uint8_t out[TREE_HOP_PAYLOAD_BYTES],
+		      const uint8_t chain[HASH_LEN], const struct node_id *next,
+		      uint16_t cost);
+
+/* From parent to child: the root lives. */
+struct msg_beat {
+	struct tree_root root;
+};
+
+/* ---- records, protocol.md 11 ----------------------------------------- */
+
+/* Where a node says it is, signed by it (SIGN_RECORD): version(1) id(10)
+ * issued_ms(8) life_s(2) flags(1) locator.  With the chain that proves its
+ * key. */
+#define RECORD_BODY_BYTES_MAX (22 + TREES * (1 + TREE_PATH_MAX * 12))
+struct record {
+	struct node_id id;
+	uint64_t issued_ms; /* the newer one counts */
+	uint16_t life_s;
+	uint8_t flags;
+	struct locator at;
+	size_t body_len;
+	uint8_t body[RECORD_BODY_BYTES_MAX];
+	uint8_t sig[SIG_LEN];
+	size_t chain_len;
+	uint8_t chain[CHAIN_BYTES_MAX];
+};
+void record_seal(struct record *r);
+/* A stored record: the same encoding as inside FOUND. */
+bool record_parse(struct record *out, const uint8_t *data, size_t len);
+size_t record_write(uint8_t *out, size_t cap, const struct record *r);
+
+/* STORE and LOOKUP go up tree `tree` to its root; the replies come back the
+ * way they went, found by the nonce. */
+struct msg_store {
+	struct nonce nonce;
+	uint8_t tree;
+	uint8_t hops_left;
+	struct record record;
+};
+struct msg_stored {
+	struct nonce nonce;
+};
+struct msg_lookup {
+	struct nonce nonce;
+	uint8_t tree;
+	uint8_t hops_left;
+	struct node_id id;
+};
+struct msg_found {
+	struct nonce nonce;
+	struct record record;
+};
+
+enum no_record_code {
+	NO_RECORD_ABSENT = 1, /* the replica has none: signed */
+	NO_RECORD_UNREACHED,  /* no way to the replica: proves nothing */
+	NO_RECORD_RATE,       /* a quota or cap: proves nothing */
+	NO_RECORD_CODES,
+};
+/* Reply to LOOKUP and STORE.  ABSENT is signed by the replica
+ * (SIGN_NO_RECORD): nonce(16) id(10) tree(1) issued_ms(8) replica(10). */
+#define NO_RECORD_BODY_BYTES 45
+struct msg_no_record {
+	struct nonce nonce;
+	enum no_record_code code;
+	struct node_id id;
+	uint8_t tree;
+	uint64_t issued_ms;
+	struct node_id replica;
+	uint8_t body[NO_RECORD_BODY_BYTES];
+	uint8_t sig[SIG_LEN];
+};
+void msg_no_record_seal(struct msg_no_record *n);
+
+/* ---- path tests, protocol.md 12 -------------------------------------- */
+
+/* Asks the `hop`-th node of a circuit (counted from the sender's end, the next
+ * node is 1) what has come to it so far. */
+struct msg_test {
+	struct nonce open_id;
+	uint64_t token;
+	uint8_t hop;
+};
+/* Signed by that node (SIGN_RECEIPT): open_id(16) token(8) hop(1) node(10)
+ * n_forth(8) n_back(8).  n_forth: circuit packets it has got from the asking
+ * end so far; n_back: those it has got from the other end. */
+#define RECEIPT_BODY_BYTES 51
+struct msg_receipt {
+	struct nonce open_id;
+	uint64_t token;
+	uint8_t hop;
+	struct node_id node;
+	uint64_t n_forth, n_back;
+	uint8_t body[RECEIPT_BODY_BYTES];
+	uint8_t sig[SIG_LEN];
+};
+void msg_receipt_seal(struct msg_receipt *r);
+
 struct msg {
 	enum msg_type type;
 	union {
@@ -210,6 +386,15 @@ struct msg {
 		struct msg_peer_query peer_query;
 		struct msg_peer_info peer_info;
 		struct msg_ping ping;
+		struct msg_beacon beacon;
+		struct msg_beat beat;
+		struct msg_store store;
+		struct msg_stored stored;
+		struct msg_lookup lookup;
+		struct msg_found found;
+		struct msg_no_record no_record;
+		struct msg_test test;
+		struct msg_receipt receipt;
 	};
 };
 
