@@ -77,13 +77,17 @@ static const struct field session_fields[] = {
 
 #define F(name) FIELD(channel_counters, name)
 static const struct field channel_fields[] = {
-	F(connected),       F(accepted),       F(failed),
-	F(switched),        F(unknown),        F(garbage),
-	F(wrong_peer),      F(too_big),        F(parts),
-	F(parts_lost),      F(streams_opened), F(streams_accepted),
-	F(streams_refused), F(datagram_bad),   F(datagram_unknown),
-	F(datagram_full),   F(capsule_bad),    F(h3_errors),
-	F(request_bad),     F(fields_over),    F(reset_sent),
+	F(connected),        F(accepted),
+	F(failed),           F(switched),
+	F(unknown),          F(garbage),
+	F(wrong_peer),       F(wrong_key),
+	F(too_big),          F(parts),
+	F(parts_lost),       F(streams_opened),
+	F(streams_accepted), F(streams_refused),
+	F(datagram_bad),     F(datagram_unknown),
+	F(datagram_full),    F(capsule_bad),
+	F(h3_errors),        F(request_bad),
+	F(fields_over),      F(reset_sent),
 };
 #undef F
 

@@ -193,15 +193,21 @@ struct channel *channel_accept(struct channels *set, struct lane *l,
 	return c;
 }
 
+static void drop_first_waiting(struct channel *c)
+{
+	c->waiting = c->waiting->next_waiting;
+	if (c->waiting == NULL)
+		c->waiting_tail = &c->waiting;
+}
+
 static void fail_waiting(struct channel *c, enum stream_error why)
 {
 	while (c->waiting != NULL) {
 		struct stream *s = c->waiting;
 
-		c->waiting = s->next_waiting;
+		drop_first_waiting(c);
 		stream_fail(s, why);
 	}
-	c->waiting_tail = &c->waiting;
 }
 
 void channel_fail_new(struct channel *c, enum stream_error why)
@@ -253,21 +259,30 @@ void channel_add_stream(struct channel *c, struct stream *s)
 	channel_mark(c);
 }
 
+/* Nobody asks any more, or for a node that the peer is not. */
+static bool is_moot(struct channel *c, const struct stream *s)
+{
+	if (s->is_silenced)
+		return true;
+	if (stream_expects(s, &quic_peer(c->quic)->who.hash))
+		return false;
+	c->set->counters.n_wrong_key++;
+	return true;
+}
+
 void channel_open_waiting(struct channel *c)
 {
 	while (c->waiting != NULL && c->is_up) {
 		struct stream *s = c->waiting;
 
-		if (s->is_silenced) {
-			c->waiting = s->next_waiting;
-			stream_fail(s, STREAM_OK);
+		if (is_moot(c, s)) {
+			drop_first_waiting(c);
+			stream_fail(s, STREAM_HOST_UNKNOWN);
 		} else if (h3_submit(c, s)) {
-			c->waiting = s->next_waiting;
+			drop_first_waiting(c);
 		} else {
 			break;
 		}
-		if (c->waiting == NULL)
-			c->waiting_tail = &c->waiting;
 	}
 }
 

@@ -96,8 +96,8 @@ struct stream **stream_waiting_link(struct stream *s);
 
 struct channel_counters {
 	uint64_t n_connected, n_accepted, n_failed, n_switched, n_unknown,
-		n_reset_sent, n_garbage, n_wrong_peer, n_too_big, n_parts,
-		n_parts_lost, n_streams_opened, n_streams_accepted,
+		n_reset_sent, n_garbage, n_wrong_peer, n_wrong_key, n_too_big,
+		n_parts, n_parts_lost, n_streams_opened, n_streams_accepted,
 		n_streams_refused, n_datagram_bad, n_datagram_unknown,
 		n_datagram_full, n_capsule_bad, n_h3_errors, n_request_bad,
 		n_fields_over;

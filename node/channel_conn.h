@@ -61,6 +61,8 @@ struct stream {
 	bool is_resumable; /* nghttp3 waits for stream_write() */
 	bool wants_room;
 	struct node_id peer;
+	bool has_expected;
+	struct node_hash expected; /* of the peer's key, by the user */
 	char host[256];
 	uint16_t port;
 	const struct stream_events *ev;
@@ -159,6 +161,8 @@ void channel_open_waiting(struct channel *c);
 /* stream.c */
 struct stream *stream_new_incoming(struct channel *c, int64_t id);
 void stream_attach(struct channel *c, struct stream *s);
+/* Whether a node with this key is the one that is meant. */
+bool stream_expects(const struct stream *s, const struct node_hash *key_hash);
 void stream_opened(struct stream *s);
 void stream_received(struct stream *s, const uint8_t *data, size_t len);
 void stream_received_end(struct stream *s);

@@ -213,8 +213,7 @@ static void start_connect(struct conn *c, const struct socks_address *a)
 	c->state = CONN_OPENING;
 	loop_timer_set(env->loop, &c->timer,
 		       loop_now(env->loop) + SOCKS_OPEN_NS);
-	c->stream = dest_stream(env->dests, &target.id, STREAM_TCP, target.host,
-				target.port, &opening, c);
+	c->stream = socks_target_stream(env, &target, STREAM_TCP, &opening, c);
 }
 
 /* ---- UDP ASSOCIATE ---- */

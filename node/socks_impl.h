@@ -23,6 +23,8 @@ struct socks_env {
 
 struct socks_target {
 	struct node_id id;
+	bool has_hash; /* the name has all of the key's hash */
+	struct node_hash hash;
 	char host[SOCKS_HOST_MAX]; /* what the far end is asked for */
 	uint16_t port;
 };
@@ -31,6 +33,12 @@ struct socks_target {
 enum socks_reply socks_target_of(struct socks_target *out,
 				 struct socks_env *env,
 				 const struct socks_address *a);
+
+/* Asks that node. */
+struct stream *socks_target_stream(struct socks_env *env,
+				   const struct socks_target *t,
+				   enum stream_kind kind,
+				   const struct stream_events *ev, void *ctx);
 
 /* ---- UDP ASSOCIATE ---- */
 

@@ -37,6 +37,9 @@ static enum socks_reply of_name(struct socks_target *out, struct socks_env *env,
 	char id[NAME_ID_TEXT_MAX];
 
 	out->id = name->id;
+	out->has_hash = name->kind == NAME_HASH;
+	if (out->has_hash)
+		out->hash = name->hash;
 	if (name->kind == NAME_SHORT &&
 	    !env->lookup(env->ctx, name->shortname, &out->id))
 		return SOCKS_REPLY_HOST_UNREACHABLE;
@@ -72,7 +75,7 @@ enum socks_reply socks_target_of(struct socks_target *out,
 {
 	struct addr ip;
 
-	out->port = a->port;
+	*out = (struct socks_target){ .port = a->port };
 	switch (a->type) {
 	case SOCKS_DOMAIN:
 		return of_domain(out, env, a->domain);
@@ -83,4 +86,17 @@ enum socks_reply socks_target_of(struct socks_target *out,
 		break;
 	}
 	return SOCKS_REPLY_NOT_ALLOWED;
+}
+
+struct stream *socks_target_stream(struct socks_env *env,
+				   const struct socks_target *t,
+				   enum stream_kind kind,
+				   const struct stream_events *ev, void *ctx)
+{
+	struct stream *s = dest_stream(env->dests, &t->id, kind, t->host,
+				       t->port, ev, ctx);
+
+	if (t->has_hash)
+		stream_expect(s, &t->hash);
+	return s;
 }

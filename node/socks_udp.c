@@ -189,8 +189,8 @@ static struct flow *flow_new(struct socks_udp *u, const struct socks_address *a,
 	f->moved = now;
 	f->idle.fire = flow_fired;
 	loop_timer_set(u->env->loop, &f->idle, now + SOCKS_FLOW_IDLE_NS);
-	f->stream = dest_stream(u->env->dests, &target->id, STREAM_UDP,
-				target->host, target->port, &stream_side, f);
+	f->stream = socks_target_stream(u->env, target, STREAM_UDP,
+					&stream_side, f);
 	return f;
 }
 

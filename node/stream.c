@@ -157,6 +157,17 @@ void stream_set_events(struct stream *s, const struct stream_events *ev,
 	s->ctx = ctx;
 }
 
+void stream_expect(struct stream *s, const struct node_hash *key_hash)
+{
+	s->has_expected = true;
+	s->expected = *key_hash;
+}
+
+bool stream_expects(const struct stream *s, const struct node_hash *key_hash)
+{
+	return !s->has_expected || hash_equal(&s->expected, key_hash);
+}
+
 /* ---- what the channel tells ---- */
 
 void stream_opened(struct stream *s)

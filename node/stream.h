@@ -56,6 +56,10 @@ struct stream_events {
 void stream_set_events(struct stream *s, const struct stream_events *ev,
 		       void *ctx);
 
+/* On the asking side, right after dest_stream(): the node's key must have this
+ * hash.  If not it is not asked, and `closed` says STREAM_HOST_UNKNOWN. */
+void stream_expect(struct stream *s, const struct node_hash *key_hash);
+
 /* The asked side answers once: accept, or refuse with the reason. */
 void stream_accept(struct stream *s);
 void stream_refuse(struct stream *s, enum stream_error why);

@@ -312,14 +312,23 @@ class Node(Host):
     # Identity, computed here and not asked for: the tests hold the daemon to it.
 
     @property
-    def id(self):
+    def key_hash(self):
         der = run_binary("openssl", "pkey", "-in", self.state / "key.pem", "-pubout", "-outform", "DER")
-        return hashlib.sha256(der).digest()[:10]
+        return hashlib.sha256(der).digest()
+
+    @property
+    def id(self):
+        return self.key_hash[:10]
 
     @property
     def fuse(self):
         """The name: <id>.fuse"""
         return base64.b32encode(self.id).decode().lower() + ".fuse"
+
+    @property
+    def fuse_in_full(self):
+        """The name with the whole hash of the key."""
+        return base64.b32encode(self.key_hash).decode().lower().rstrip("=") + ".fuse"
 
     @property
     def address(self):

@@ -1,5 +1,6 @@
 """What programs see through A's SOCKS port over three hops."""
 
+import base64
 import contextlib
 import hashlib
 import os
@@ -53,6 +54,12 @@ def test_curl_by_name(a, d):
 
 def test_curl_by_address(a, d):
     assert a.curl(f"http://[{d.address}]:8080/").stdout == line.PAGE
+
+
+def test_the_full_digest_is_held_against_the_key(d, door, a):
+    assert a.curl(f"http://{d.fuse_in_full}:8080/").stdout == line.PAGE
+    other = base64.b32encode(d.key_hash[:10] + bytes(22)).decode().lower().rstrip("=") + ".fuse"
+    assert socks.connect(door, other, 8080) == socks.UNREACHABLE
 
 
 def test_curl_to_a_published_service(a, d):

@@ -26,6 +26,13 @@ void stream_set_events(struct stream *s, const struct stream_events *ev,
 	s->ctx = ctx;
 }
 
+void stream_expect(struct stream *s, const struct node_hash *key_hash)
+{
+	assert(!s->gone && s->n_sent == 0);
+	s->has_expected = true;
+	s->expected = *key_hash;
+}
+
 void stream_accept(struct stream *s)
 {
 	assert(!s->gone && !s->accepted);

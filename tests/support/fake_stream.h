@@ -18,6 +18,8 @@ struct stream {
 	struct node_id peer;
 	char host[256];
 	uint16_t port;
+	bool has_expected;
+	struct node_hash expected; /* of the far end's key */
 	const struct stream_events *ev;
 	void *ctx;
 

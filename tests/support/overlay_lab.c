@@ -377,6 +377,13 @@ void lab_ask(struct lab *lab, const struct node_id *id, enum stream_kind kind)
 	lab_ask_from(lab, 0, id, kind);
 }
 
+void lab_ask_key(struct lab *lab, const struct node_id *id,
+		 const struct node_hash *key_hash)
+{
+	lab_ask_from(lab, 0, id, STREAM_TCP);
+	stream_expect(seen.stream, key_hash);
+}
+
 const struct node_id *lab_id(const struct lab *lab, size_t i)
 {
 	return &lab->n[i].credentials.self.id;

@@ -66,6 +66,9 @@ const struct node_id *lab_id(const struct lab *lab, size_t i);
 /* A asks `id`; what comes of it is in `seen`. */
 extern struct seen seen;
 void lab_ask(struct lab *lab, const struct node_id *id, enum stream_kind kind);
+/* A's request is for the holder of a key, too. */
+void lab_ask_key(struct lab *lab, const struct node_id *id,
+		 const struct node_hash *key_hash);
 void lab_ask_from(struct lab *lab, size_t from, const struct node_id *id,
 		  enum stream_kind kind);
 /* Writes what is left of seen.data, then ends. */

@@ -58,6 +58,33 @@ static void a_refusal_comes_back_with_its_reason(void **state)
 	lab_free(lab);
 }
 
+/* The 80 bits of an id lead to a node, the rest of the digest says whether it
+ * is the one that is meant. */
+static void another_key_with_the_same_id_is_not_asked(void **state)
+{
+	struct lab *lab = lab_new();
+	const struct identity *c = &lab->n[2].credentials.self;
+	struct node_hash other = c->hash;
+
+	(void)state;
+	other.b[HASH_LEN - 1] ^= 1;
+	/* At first there is no channel yet, then there is. */
+	for (int i = 0; i < 2; i++) {
+		lab_ask_key(lab, &c->id, &other);
+		lab_run_until(lab, lab_is_closed);
+		assert_int_equal(seen.why, STREAM_HOST_UNKNOWN);
+		assert_int_equal(lab->n[2].n_requests, i);
+
+		lab_ask_key(lab, &c->id, &c->hash);
+		lab_run_until(lab, lab_is_opened);
+		assert_int_equal(lab->n[2].n_requests, i + 1);
+		stream_close(seen.stream, STREAM_RESET);
+	}
+	assert_int_equal(
+		channels_counters(lab->n[0].overlay->channels)->n_wrong_key, 2);
+	lab_free(lab);
+}
+
 static void a_node_that_is_not_there_is_unreachable(void **state)
 {
 	struct lab *lab = lab_new();
@@ -331,6 +358,7 @@ int main(void)
 		cmocka_unit_test(
 			a_stream_over_a_relay_echoes_all_and_closes_cleanly),
 		cmocka_unit_test(a_refusal_comes_back_with_its_reason),
+		cmocka_unit_test(another_key_with_the_same_id_is_not_asked),
 		cmocka_unit_test(a_node_that_is_not_there_is_unreachable),
 		cmocka_unit_test(datagrams_echo),
 		cmocka_unit_test(packets_go_there_and_back_over_one_channel),

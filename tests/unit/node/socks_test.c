@@ -241,6 +241,39 @@ static void whom_an_address_means(void **state)
 	}
 }
 
+/* The rest of the digest is for the far end's certificate to match. */
+static void a_full_digest_is_expected_of_the_far_end(void **state)
+{
+	static const char digest[] =
+		"a3r73d62fg5wbk2zkv66mhw3blwnwiyrgs7dbz23ivpy4g3zf6uq";
+	static const uint8_t spki_hash[HASH_LEN] = {
+		0x06, 0xe3, 0xfd, 0x8f, 0xda, 0x29, 0xbb, 0x60,
+		0xab, 0x59, 0x55, 0x7d, 0xe6, 0x1e, 0xdb, 0x0a,
+		0xec, 0xdb, 0x23, 0x11, 0x34, 0xbe, 0x30, 0xe7,
+		0x5b, 0x45, 0x5f, 0x8e, 0x1b, 0x79, 0x2f, 0xa9,
+	};
+	struct fixture *f = *state;
+	char host[80];
+
+	snprintf(host, sizeof host, "%s.fuse", digest);
+	begin(f);
+	greet(f);
+	ask(f, SOCKS_CONNECT, host, 80);
+	local_run_some(f->loop);
+	assert_memory_equal(asked(f)->peer.b, spki_hash, ID_LEN);
+	assert_string_equal(asked(f)->host, "a3r73d62fg5wbk2z.fuse");
+	assert_true(asked(f)->has_expected);
+	assert_memory_equal(asked(f)->expected.b, spki_hash, HASH_LEN);
+	fake_stream_closed(asked(f), STREAM_HOST_UNKNOWN);
+	assert_int_equal(reply(f), SOCKS_REPLY_HOST_UNREACHABLE);
+
+	reconnect(f);
+	greet(f);
+	ask(f, SOCKS_CONNECT, f->host, 80);
+	local_run_some(f->loop);
+	assert_false(asked(f)->has_expected);
+}
+
 static void addresses_mean_the_same_in_binary(void **state)
 {
 	struct fixture *f = *state;
@@ -837,6 +870,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(a_name_is_connected_and_bridged),
 		CASE(whom_an_address_means),
+		CASE(a_full_digest_is_expected_of_the_far_end),
 		CASE(addresses_mean_the_same_in_binary),
 		CASE(every_failure_has_its_reply),
 		CASE(other_commands_and_addresses_have_theirs),
