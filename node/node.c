@@ -157,18 +157,11 @@ static int listen_all(struct node *n, char *why, size_t why_cap)
 	return -EAFNOSUPPORT;
 }
 
-static bool peer_has_name(void *ctx, const struct node_id *peer,
-			  const char *name)
+static const struct identity *identity_of(void *ctx, const struct node_id *peer)
 {
 	struct node *n = ctx;
-	const struct identity *who =
-		router_identity_find(n->overlay->router, peer);
 
-	for (size_t i = 0; who != NULL && i < who->n_names; i++) {
-		if (strcmp(who->names[i], name) == 0)
-			return true;
-	}
-	return false;
+	return router_identity_find(n->overlay->router, peer);
 }
 
 static bool lookup_name(void *ctx, const char *shortname, struct node_id *out)
@@ -219,8 +212,7 @@ static void open_edges(struct node *n)
 	const struct credentials *c = &n->credentials;
 	struct addr self = addr_of(&c->net, &c->self.id);
 
-	n->services =
-		services_new(n->loop, &n->config, &self, peer_has_name, n);
+	n->services = services_new(n->loop, &n->config, &self, identity_of, n);
 	n->echo = echo_new(n->loop);
 	dests_set_requests(n->overlay->dests, request_came, n);
 	open_tun(n);

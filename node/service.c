@@ -56,14 +56,14 @@ void service_peer_remove(struct services *s, const struct node_id *peer)
 
 struct services *services_new(struct loop *l, const struct config *c,
 			      const struct addr *self,
-			      service_peer_has_name *has_name, void *ctx)
+			      service_identity *identity, void *ctx)
 {
 	struct services *s = mem_new(s);
 
 	if (getrandom(s->hash_key, sizeof s->hash_key, 0) != sizeof s->hash_key)
 		abort();
 	s->loop = l;
-	service_rules_init(&s->rules, c, self, has_name, ctx);
+	service_rules_init(&s->rules, c, self, identity, ctx);
 	return s;
 }
 
@@ -89,7 +89,7 @@ void services_free(struct services *s)
 
 void services_reload(struct services *s, const struct config *c)
 {
-	service_rules_init(&s->rules, c, &s->rules.self, s->rules.has_name,
+	service_rules_init(&s->rules, c, &s->rules.self, s->rules.identity,
 			   s->rules.ctx);
 	service_forwards_close(s, false);
 	if (s->is_tun_up)

@@ -15,15 +15,16 @@
 struct config;
 struct services;
 
-/* Names of a peer, for `allow = alice`: short names of its certificate. */
-typedef bool service_peer_has_name(void *ctx, const struct node_id *peer,
-				   const char *name);
+/* What a node's certificate says, for `allow = alice`; borrowed for a moment.
+ * NULL: not known. */
+typedef const struct identity *service_identity(void *ctx,
+						const struct node_id *peer);
 
 /* `self` is our overlay address; with `tun_up` a service whose `to` is another
  * address is also listened for on [self]:port and forwarded. */
 struct services *services_new(struct loop *l, const struct config *c,
 			      const struct addr *self,
-			      service_peer_has_name *has_name, void *ctx);
+			      service_identity *identity, void *ctx);
 void services_free(struct services *s);
 /* After a reload: streams that stand are kept. */
 void services_reload(struct services *s, const struct config *c);

@@ -10,6 +10,11 @@
 /* "*", an id or a hash, or a short name; `.fuse` may follow. */
 static struct service_allow allow_parse(const char *text)
 {
+	static const enum service_allow_kind kind_of[] = {
+		[NAME_ID] = ALLOW_ID,
+		[NAME_HASH] = ALLOW_KEY,
+		[NAME_SHORT] = ALLOW_NAME,
+	};
 	struct service_allow a = { .kind = ALLOW_NOBODY };
 	char with_suffix[CONFIG_TEXT_MAX + 8];
 	struct name name;
@@ -26,25 +31,22 @@ static struct service_allow allow_parse(const char *text)
 	}
 	if (verdict != NAME_OK || name.label[0] != '\0')
 		return a;
-	if (name.kind == NAME_SHORT) {
-		a.kind = ALLOW_NAME;
-		text_copy(a.name, sizeof a.name, name.shortname);
-	} else {
-		a.kind = ALLOW_ID;
-		a.id = name.id;
-	}
+	a.id = name.id;
+	a.hash = name.hash;
+	text_copy(a.name, sizeof a.name, name.shortname);
+	a.kind = kind_of[name.kind];
 	return a;
 }
 
 void service_rules_init(struct service_rules *r, const struct config *c,
-			const struct addr *self,
-			service_peer_has_name *has_name, void *ctx)
+			const struct addr *self, service_identity *identity,
+			void *ctx)
 {
 	struct addr own = *self; /* may lie in `r` */
 
 	memset(r, 0, sizeof *r);
 	r->self = own;
-	r->has_name = has_name;
+	r->identity = identity;
 	r->ctx = ctx;
 	r->n = c->n_services;
 	text_copy(r->node_name, sizeof r->node_name, c->node.name);
@@ -63,22 +65,50 @@ void service_rules_init(struct service_rules *r, const struct config *c,
 	}
 }
 
+static bool has_name(const struct identity *who, const char *name)
+{
+	for (size_t i = 0; who != NULL && i < who->n_names; i++) {
+		if (strcmp(who->names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool has_key(const struct identity *who, const struct node_hash *hash)
+{
+	return who != NULL && hash_equal(&who->hash, hash);
+}
+
+static bool is_meant(const struct service_allow *a, const struct node_id *peer,
+		     const struct identity *who)
+{
+	switch (a->kind) {
+	case ALLOW_ALL:
+		return true;
+	case ALLOW_ID:
+		return id_equal(&a->id, peer);
+	case ALLOW_KEY:
+		return has_key(who, &a->hash);
+	case ALLOW_NAME:
+		return has_name(who, a->name);
+	case ALLOW_NOBODY:
+		break;
+	}
+	return false;
+}
+
 static bool is_allowed(const struct service_rules *r,
 		       const struct service_rule *rule,
 		       const struct node_id *peer)
 {
+	const struct identity *who = r->identity(r->ctx, peer);
 	struct node_id self = addr_id(&r->self);
 
 	/* Our own apps, which come to our overlay address. */
 	if (id_equal(peer, &self))
 		return true;
 	for (size_t i = 0; i < rule->n_allow; i++) {
-		const struct service_allow *a = &rule->allow[i];
-
-		if (a->kind == ALLOW_ALL ||
-		    (a->kind == ALLOW_ID && id_equal(&a->id, peer)) ||
-		    (a->kind == ALLOW_NAME &&
-		     r->has_name(r->ctx, peer, a->name)))
+		if (is_meant(&rule->allow[i], peer, who))
 			return true;
 	}
 	return false;
@@ -102,11 +132,14 @@ const struct service_rule *service_rules_find(const struct service_rules *r,
 static bool is_our_name(const struct service_rules *r, const struct name *name)
 {
 	struct node_id self = addr_id(&r->self);
+	const struct identity *who = r->identity(r->ctx, &self);
 
-	if (name->kind != NAME_SHORT)
+	if (name->kind == NAME_ID)
 		return id_equal(&name->id, &self);
+	if (name->kind == NAME_HASH)
+		return has_key(who, &name->hash);
 	return strcasecmp(name->shortname, r->node_name) == 0 ||
-	       r->has_name(r->ctx, &self, name->shortname);
+	       has_name(who, name->shortname);
 }
 
 bool service_rules_host(const struct service_rules *r, const char *host,

@@ -13,6 +13,7 @@
 enum service_allow_kind {
 	ALLOW_ALL,
 	ALLOW_ID,
+	ALLOW_KEY,
 	ALLOW_NAME,
 	ALLOW_NOBODY, /* an entry that means nothing */
 };
@@ -20,6 +21,7 @@ enum service_allow_kind {
 struct service_allow {
 	enum service_allow_kind kind;
 	struct node_id id;
+	struct node_hash hash;
 	char name[NAME_BYTES_MAX + 1];
 };
 
@@ -36,15 +38,15 @@ struct service_rule {
 struct service_rules {
 	struct addr self;
 	char node_name[64];
-	service_peer_has_name *has_name;
+	service_identity *identity;
 	void *ctx;
 	size_t n;
 	struct service_rule rule[CONFIG_SERVICES_MAX];
 };
 
 void service_rules_init(struct service_rules *r, const struct config *c,
-			const struct addr *self,
-			service_peer_has_name *has_name, void *ctx);
+			const struct addr *self, service_identity *identity,
+			void *ctx);
 
 /* The rule that lets `peer` in; NULL: not published, or not for it. */
 const struct service_rule *service_rules_find(const struct service_rules *r,

@@ -23,6 +23,16 @@ static const struct node_id us = { { 1, 1, 1 } };
 static const struct node_id alice = { { 2, 2, 2 } }; /* has the name */
 static const struct node_id bob = { { 3, 3, 3 } };
 
+/* The certificates; the keys' hashes are the ids and then zeros. */
+static const struct identity known[] = {
+	{ .id = { { 1, 1, 1 } }, .hash = { { 1, 1, 1 } } },
+	{ .id = { { 2, 2, 2 } },
+	  .hash = { { 2, 2, 2 } },
+	  .n_names = 1,
+	  .names = { "alice" } },
+	{ .id = { { 3, 3, 3 } }, .hash = { { 3, 3, 3 } } },
+};
+
 struct fixture {
 	struct loop *loop;
 	struct config *config;
@@ -33,10 +43,24 @@ struct fixture {
 	struct stream *stream;
 };
 
-static bool has_name(void *ctx, const struct node_id *peer, const char *name)
+static const struct identity *identity_of(void *ctx, const struct node_id *peer)
 {
 	(void)ctx;
-	return id_equal(peer, &alice) && strcmp(name, "alice") == 0;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (id_equal(&known[i].id, peer))
+			return &known[i];
+	}
+	return NULL;
+}
+
+/* The key's hash; or with `last` 1 that of another key with the same id. */
+static void hash_text(char out[64], const struct node_id *id, uint8_t last)
+{
+	struct node_hash h = { { 0 } };
+
+	memcpy(h.b, id->b, sizeof id->b);
+	h.b[HASH_LEN - 1] = last;
+	text_base32(out, h.b, sizeof h.b);
 }
 
 static struct config_service *publish(struct fixture *f, const char *name,
@@ -56,7 +80,8 @@ static struct config_service *publish(struct fixture *f, const char *name,
 
 static void begin(struct fixture *f)
 {
-	f->services = services_new(f->loop, f->config, &f->self, has_name, f);
+	f->services =
+		services_new(f->loop, f->config, &f->self, identity_of, f);
 }
 
 static int set_up(void **state)
@@ -118,6 +143,7 @@ static void who_may_reach_what(void **state)
 	struct fixture *f = *state;
 	struct config_service *mixed;
 	char bob_id[TEXT_BASE32_LEN(ID_LEN) + 1];
+	char hash[64];
 	const uint8_t tcp = IPPROTO_TCP, udp = IPPROTO_UDP;
 	const struct {
 		const char *why;
@@ -140,6 +166,9 @@ static void who_may_reach_what(void **state)
 		{ "an entry that means nothing", &alice, tcp, 86, false },
 		{ "one of several, an id", &bob, tcp, 87, true },
 		{ "one of several, a name with .fuse", &alice, tcp, 87, true },
+		{ "to a key", &bob, tcp, 88, true },
+		{ "to another's key", &alice, tcp, 88, false },
+		{ "to another key with the same id", &bob, tcp, 89, false },
 		{ "ourselves", &us, tcp, 81, true },
 		{ "port 0", &alice, tcp, 0, false },
 	};
@@ -151,6 +180,10 @@ static void who_may_reach_what(void **state)
 	publish(f, "both", 83, 0, "*");
 	publish(f, "udp", 84, udp, "*");
 	publish(f, "odd", 86, tcp, "not a name");
+	hash_text(hash, &bob, 0);
+	publish(f, "key", 88, tcp, hash);
+	hash_text(hash, &bob, 1);
+	publish(f, "other key", 89, tcp, hash);
 	mixed = publish(f, "mixed", 87, tcp, "alice.fuse");
 	mixed->allow.n = 2;
 	snprintf(mixed->allow.item[1], sizeof mixed->allow.item[1], "%s.fuse",
@@ -167,6 +200,7 @@ static void which_hosts_mean_us(void **state)
 {
 	struct fixture *f = *state;
 	char own_id[64], own_web[80], own_addr[ADDR_TEXT_MAX];
+	char own_key[80], other_key[80];
 	const struct {
 		const char *host;
 		bool want;
@@ -174,6 +208,8 @@ static void which_hosts_mean_us(void **state)
 		{ own_id, true },
 		{ own_web, true },
 		{ own_addr, true },
+		{ own_key, true },
+		{ other_key, false },
 		{ "localhost", true },
 		{ "web", true },
 		{ "home.fuse", true },
@@ -188,6 +224,10 @@ static void which_hosts_mean_us(void **state)
 
 	text_base32(own_id, us.b, sizeof us.b);
 	strcat(own_id, ".fuse");
+	hash_text(own_key, &us, 0);
+	strcat(own_key, ".fuse");
+	hash_text(other_key, &us, 1);
+	strcat(other_key, ".fuse");
 	snprintf(own_web, sizeof own_web, "web.%s", own_id);
 	addr_text(own_addr, &f->self);
 	/* A port that nobody listens on: known hosts get as far as that. */

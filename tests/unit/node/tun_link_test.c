@@ -42,12 +42,11 @@ struct fixture {
 	char why[256];
 };
 
-static bool has_name(void *ctx, const struct node_id *id, const char *name)
+static const struct identity *nobody(void *ctx, const struct node_id *id)
 {
 	(void)ctx;
 	(void)id;
-	(void)name;
-	return false;
+	return NULL;
 }
 
 static bool own_namespace(void)
@@ -73,7 +72,7 @@ static int set_up(void **state)
 	f->loop = loop_new();
 	f->dests = fake_dests_new();
 	f->config = mem_new(f->config);
-	f->services = services_new(f->loop, f->config, &f->self, has_name, f);
+	f->services = services_new(f->loop, f->config, &f->self, nobody, f);
 	f->tun = tun_new(f->loop, f->link.fd, f->dests, f->services, &net, &us);
 	return 0;
 }

@@ -33,12 +33,11 @@ struct fixture {
 	uint8_t got[IP6_TEST_BYTES];
 };
 
-static bool has_name(void *ctx, const struct node_id *id, const char *name)
+static const struct identity *nobody(void *ctx, const struct node_id *id)
 {
 	(void)ctx;
 	(void)id;
-	(void)name;
-	return false;
+	return NULL;
 }
 
 /* A pair of sockets that keep packets apart stands for the device. */
@@ -61,7 +60,7 @@ static int set_up(void **state)
 	};
 	f->config->services[0].allow.n = 1;
 	text_copy(f->config->services[0].allow.item[0], 2, "*");
-	f->services = services_new(f->loop, f->config, &f->self, has_name, f);
+	f->services = services_new(f->loop, f->config, &f->self, nobody, f);
 	f->tun = tun_new(f->loop, fds[1], f->dests, f->services, &net, &us);
 	assert_non_null(f->tun);
 	*state = f;
