@@ -4,6 +4,11 @@
 
 #include "proto/key.h"
 
+const struct router_crypto core_ed25519 = {
+	.sign = key_sign,
+	.verify = key_verify,
+};
+
 static void derive(const struct router *r, uint8_t *out, size_t len,
 		   uint64_t purpose)
 {
@@ -64,7 +69,8 @@ enum signed_verdict core_verify(struct router *r, const uint8_t sig[SIG_LEN],
 		return SIGNED_RATE;
 	}
 	r->n.n_verify++;
-	return key_verify(sig, &id->key, purpose, &r->config.ca, payload, len)
+	return r->config.crypto->verify(sig, &id->key, purpose, &r->config.ca,
+					payload, len)
 		       ? SIGNED_OK
 		       : SIGNED_BAD;
 }
@@ -88,7 +94,8 @@ enum signed_verdict core_verify_route(struct router *r,
 void core_sign(const struct router *r, uint8_t sig[SIG_LEN],
 	       enum sign_purpose purpose, const void *payload, size_t len)
 {
-	key_sign(sig, r->config.key, purpose, &r->config.ca, payload, len);
+	r->config.crypto->sign(sig, r->config.key, purpose, &r->config.ca,
+			       payload, len);
 }
 
 struct msg *core_send(struct router *r, session_no s, enum msg_type type)

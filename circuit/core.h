@@ -87,6 +87,9 @@ enum signed_verdict core_verify_route(struct router *r,
 				      const struct route_proof *p, size_t first,
 				      nsec now);
 
+/* What a router without a `crypto` of its own uses. */
+extern const struct router_crypto core_ed25519;
+
 void core_sign(const struct router *r, uint8_t sig[SIG_LEN],
 	       enum sign_purpose purpose, const void *payload, size_t len);
 

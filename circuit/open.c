@@ -157,12 +157,13 @@ static bool has_own_signature(const struct router *r, const struct msg_open *o,
 {
 	const struct route_proof *p = &o->route;
 	const struct node_key *key = &r->config.self.key;
+	const struct router_crypto *crypto = r->config.crypto;
 
 	if (own + 1 == p->hops.n)
-		return key_verify(p->sig_target, key, SIGN_ANSWER_TARGET,
-				  &r->config.ca, p->body, p->body_len);
-	return key_verify(p->sigs[own], key, SIGN_ANSWER_HOP, &r->config.ca,
-			  digest, HASH_LEN);
+		return crypto->verify(p->sig_target, key, SIGN_ANSWER_TARGET,
+				      &r->config.ca, p->body, p->body_len);
+	return crypto->verify(p->sigs[own], key, SIGN_ANSWER_HOP, &r->config.ca,
+			      digest, HASH_LEN);
 }
 
 /* Everything that costs little, in order.  0, or why the OPEN is refused. */

@@ -14,6 +14,8 @@ struct router *router_new(const struct router_config *config, nsec now)
 	struct router *r = mem_new(r);
 
 	r->config = *config;
+	if (r->config.crypto == NULL)
+		r->config.crypto = &core_ed25519;
 	core_init_secrets(r);
 	router_set_wall(r, config->wall_ms, now);
 	bucket_init(&r->verify, VERIFY_RATE, VERIFY_BURST, now);
