@@ -384,6 +384,11 @@ void channels_free(struct channels *set)
 	free(set);
 }
 
+const struct identity *channels_self(const struct channels *set)
+{
+	return &quic_tls_credentials(set->tls)->self;
+}
+
 bool channel_is_client(const struct channel *c)
 {
 	return c->is_client;

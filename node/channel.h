@@ -49,6 +49,8 @@ struct channels *channels_new(struct loop *l, struct quic_tls *tls,
 			      const struct channel_events *ev, void *ctx);
 void channels_free(struct channels *set);
 
+const struct identity *channels_self(const struct channels *set);
+
 /* From the router's events. */
 void channels_circuit_up(struct channels *set, circuit_no c,
 			 const struct node_id *peer, bool is_origin);

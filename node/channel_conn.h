@@ -49,6 +49,7 @@ enum stream_state {
 
 struct stream {
 	struct channel *channel; /* NULL while waiting */
+	struct self_pair *pair;  /* the other end is here: stream_self.h */
 	struct stream *next_waiting;
 	UT_hash_handle hh; /* in its channel, by id */
 	int64_t id;
@@ -171,8 +172,12 @@ void stream_received_datagram(struct stream *s, const uint8_t *data,
 void stream_acked(struct stream *s, size_t len);
 nghttp3_ssize stream_give(struct stream *s, nghttp3_vec *vec, size_t cap,
 			  uint32_t *flags);
-/* Takes it out of its channel, tells its owner, frees it. */
 /* Ends a request of ours that has no answer; it stays with its channel. */
 void stream_give_up(struct stream *s, enum stream_error why);
+/* Takes it out of its channel, tells its owner, frees it. */
 void stream_finish(struct stream *s, enum stream_error why);
 void stream_put(struct stream *s, const uint8_t *data, size_t len);
+/* Without telling whoever sends it. */
+void stream_append(struct stream *s, const uint8_t *data, size_t len);
+void stream_tell_closed(struct stream *s, enum stream_error why);
+void stream_free(void *p);

@@ -31,7 +31,7 @@ struct dests *dests_new(struct loop *l, struct router *r)
 
 	if (memcmp(hash_key, zero, sizeof hash_key) == 0)
 		randombytes_buf(hash_key, sizeof hash_key);
-	d->loop = l;
+	d->loop = d->self.loop = l;
 	d->router = r;
 	return d;
 }
@@ -369,9 +369,15 @@ struct stream *dest_stream(struct dests *d, const struct node_id *id,
 			   uint16_t port, const struct stream_events *ev,
 			   void *ctx)
 {
-	struct stream *s = stream_new(id, kind, host, port, ev, ctx);
-	struct dest *t = dest_get(d, id);
+	const struct identity *self = channels_self(d->channels);
+	struct stream *s;
+	struct dest *t;
 
+	if (id_equal(id, &self->id))
+		return self_stream_new(&d->self, self, kind, host, port, ev,
+				       ctx);
+	s = stream_new(id, kind, host, port, ev, ctx);
+	t = dest_get(d, id);
 	if (t == NULL || t->n_streams >= WAITING_STREAMS_MAX ||
 	    is_unreachable(t)) {
 		dest_fail_later(d, s);
@@ -486,7 +492,8 @@ void dest_connect_cancel(struct dests *d, void *ctx)
 
 bool dests_flush(struct dests *d)
 {
-	bool did_anything = d->failed != NULL;
+	bool did_anything = self_streams_flush(&d->self, channel_stream, d) ||
+			    d->failed != NULL;
 
 	while (d->failed != NULL) {
 		struct stream *s = d->failed;
@@ -503,6 +510,7 @@ void dests_free(struct dests *d)
 
 	if (d == NULL)
 		return;
+	self_streams_free(&d->self);
 	HASH_ITER (hh, d->table, t, next) {
 		dest_fail_streams(t);
 		dest_drop_packets(t);

@@ -7,6 +7,7 @@
 #include "node/channel.h"
 #include "node/dest.h"
 #include "node/loop.h"
+#include "node/stream_self.h"
 
 struct held {
 	struct held *next;
@@ -44,6 +45,7 @@ struct dests {
 	struct router *router;
 	struct channels *channels;
 	struct dest *table;
+	struct self_streams self;
 	struct stream *failed; /* to be told at the end of the turn */
 	dest_request *request;
 	void *request_ctx;

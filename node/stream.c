@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "node/channel_conn.h"
+#include "node/stream_self.h"
 #include "proto/base/mem.h"
 #include "proto/base/text.h"
 #include "proto/masque.h"
@@ -70,7 +71,7 @@ void stream_attach(struct channel *c, struct stream *s)
 	c->n_streams++;
 }
 
-static void free_stream(void *p)
+void stream_free(void *p)
 {
 	struct stream *s = p;
 
@@ -97,7 +98,7 @@ static void detach(struct stream *s)
 	}
 }
 
-static void tell_closed(struct stream *s, enum stream_error why)
+void stream_tell_closed(struct stream *s, enum stream_error why)
 {
 	bool was_silenced = s->is_silenced;
 
@@ -112,14 +113,14 @@ void stream_finish(struct stream *s, enum stream_error why)
 	struct loop *l = s->channel->set->loop;
 
 	detach(s);
-	tell_closed(s, s->why != STREAM_OK ? s->why : why);
-	loop_defer(l, free_stream, s);
+	stream_tell_closed(s, s->why != STREAM_OK ? s->why : why);
+	loop_defer(l, stream_free, s);
 }
 
 void stream_fail(struct stream *s, enum stream_error why)
 {
-	tell_closed(s, why);
-	free_stream(s);
+	stream_tell_closed(s, why);
+	stream_free(s);
 }
 
 void stream_give_up(struct stream *s, enum stream_error why)
@@ -127,7 +128,7 @@ void stream_give_up(struct stream *s, enum stream_error why)
 	s->is_end_written = true;
 	quic_stream_shutdown(s->channel->quic, s->id, H3_REQUEST_CANCELLED);
 	channel_mark(s->channel);
-	tell_closed(s, why);
+	stream_tell_closed(s, why);
 }
 
 bool stream_is_silenced(const struct stream *s)
@@ -235,6 +236,10 @@ void stream_accept(struct stream *s)
 	if (s->is_silenced || s->state != STREAM_ASKED)
 		return;
 	s->state = STREAM_OPEN;
+	if (s->pair != NULL) {
+		self_stream_mark(s);
+		return;
+	}
 	s->channel->set->counters.n_streams_accepted++;
 	h3_respond(s, 200);
 }
@@ -251,6 +256,10 @@ void stream_refuse(struct stream *s, enum stream_error why)
 		return;
 	s->is_silenced = true;
 	s->is_end_written = true;
+	if (s->pair != NULL) {
+		self_stream_closed(s, why);
+		return;
+	}
 	s->channel->set->counters.n_streams_refused++;
 	h3_respond(s, status[why] != 0 ? status[why] : 500);
 }
@@ -262,26 +271,41 @@ size_t stream_room(const struct stream *s)
 	return s->n_out < OUT_MAX ? OUT_MAX - s->n_out : 0;
 }
 
+void stream_append(struct stream *s, const uint8_t *data, size_t len)
+{
+	struct chunk_out *k = malloc(sizeof *k + len);
+
+	if (k == NULL)
+		abort();
+	*k = (struct chunk_out){ .len = len };
+	memcpy(k->data, data, len);
+	*s->out_tail = k;
+	s->out_tail = &k->next;
+	if (s->unhanded == NULL)
+		s->unhanded = k;
+	s->n_out += len;
+}
+
+/* There is more for the far end. */
+static void resume(struct stream *s)
+{
+	if (s->pair != NULL)
+		self_stream_mark(s);
+	else
+		h3_resume(s);
+}
+
 /* Appends to the bytes to send, whatever the room. */
 void stream_put(struct stream *s, const uint8_t *data, size_t len)
 {
 	while (len > 0) {
 		size_t n = len < OUT_CHUNK ? len : OUT_CHUNK;
-		struct chunk_out *k = malloc(sizeof *k + n);
 
-		if (k == NULL)
-			abort();
-		*k = (struct chunk_out){ .len = n };
-		memcpy(k->data, data, n);
-		*s->out_tail = k;
-		s->out_tail = &k->next;
-		if (s->unhanded == NULL)
-			s->unhanded = k;
-		s->n_out += n;
+		stream_append(s, data, n);
 		data += n;
 		len -= n;
 	}
-	h3_resume(s);
+	resume(s);
 }
 
 static size_t write_datagram(struct stream *s, const uint8_t *data, size_t len)
@@ -292,6 +316,8 @@ static size_t write_datagram(struct stream *s, const uint8_t *data, size_t len)
 
 	if (s->state != STREAM_OPEN || len > stream_datagram_max(s))
 		return 0;
+	if (s->pair != NULL)
+		return self_stream_write_datagram(s, data, len) ? len : 0;
 	vec[0].len = http_datagram_header_write(header, s->id, 0);
 	return channel_write_datagram(s->channel, vec, len > 0 ? 2 : 1) ? len
 									: 0;
@@ -319,13 +345,16 @@ void stream_end(struct stream *s)
 	if (s->is_silenced || s->is_end_written)
 		return;
 	s->is_end_written = true;
-	h3_resume(s);
+	resume(s);
 }
 
 void stream_consumed(struct stream *s, size_t len)
 {
-	if (s->state == STREAM_GONE || s->kind != STREAM_TCP ||
-	    s->channel == NULL)
+	if (s->state == STREAM_GONE || s->kind != STREAM_TCP)
+		return;
+	if (s->pair != NULL)
+		self_stream_consumed(s, len);
+	if (s->channel == NULL)
 		return;
 	quic_stream_consumed(s->channel->quic, s->id, len);
 	/* The far end may be waiting for the window and nothing else. */
@@ -339,6 +368,8 @@ void stream_close(struct stream *s, enum stream_error why)
 	if (s->is_silenced)
 		return;
 	s->is_silenced = true;
+	if (s->pair != NULL)
+		self_stream_closed(s, is_clean ? STREAM_OK : STREAM_RESET);
 	if (s->channel == NULL || s->id < 0)
 		return; /* whoever holds it in a queue frees it */
 	s->is_end_written = true;
@@ -374,6 +405,8 @@ size_t stream_datagram_max(const struct stream *s)
 	uint8_t header[HTTP_DATAGRAM_HEADER_MAX];
 	size_t overhead;
 
+	if (s->pair != NULL)
+		return SELF_DATAGRAM_MAX;
 	if (s->channel == NULL || s->id < 0)
 		return CIRCUIT_MTU_MIN - CHANNEL_OVERHEAD -
 		       HTTP_DATAGRAM_HEADER_MAX;

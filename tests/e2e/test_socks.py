@@ -84,6 +84,18 @@ def test_a_port_where_nobody_listens_is_refused(d, door):
     assert socks.connect(door, d.fuse, 99) == socks.REFUSED
 
 
+@pytest.mark.parametrize("port,code", [
+    (80, socks.OK), (8080, socks.OK), (12345, socks.NOT_ALLOWED), (99, socks.REFUSED),
+])
+def test_a_node_serves_its_own_users(d, port, code):
+    for host in (d.fuse, d.address):
+        with d.socket() as s:
+            s.connect(("127.0.0.1", SOCKS_PORT))
+            assert socks.connect(s, host, port) == code
+    if code == socks.OK:
+        assert d.curl(f"http://{d.fuse}:{port}/").stdout == line.PAGE
+
+
 def test_half_close(d, door):
     """The client ends its direction first, and still gets the whole reply."""
     with d.socket(socket.AF_INET6) as listener:
@@ -152,6 +164,12 @@ def test_udp_echo(a, d, echo):
         for host in (d.fuse, d.address):
             for size in (1, 100, 1200):
                 echo_once(udp, relay, host, os.urandom(size))
+
+
+def test_udp_echo_by_oneself(d, echo):
+    with association(d) as (udp, relay):
+        for size in (0, 1, 9000):
+            echo_once(udp, relay, d.fuse, os.urandom(size))
 
 
 def test_500_connections_at_once(a, d, echo):
