@@ -530,5 +530,7 @@ void quic_measure(const struct quic *q, struct quic_measure *out)
 		.pto = ngtcp2_conn_get_pto(q->conn),
 		.cwnd = info.cwnd,
 		.in_flight = info.bytes_in_flight,
+		.n_acked = q->n_datagrams_acked,
+		.n_lost = q->n_datagrams_lost,
 	};
 }

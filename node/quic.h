@@ -139,6 +139,7 @@ size_t quic_udp_payload(const struct quic *q);
 struct quic_measure {
 	nsec rtt, rtt_min, rttvar, pto;
 	uint64_t cwnd, in_flight;
+	uint64_t n_acked, n_lost; /* datagrams that were sent */
 };
 void quic_measure(const struct quic *q, struct quic_measure *out);
 void *quic_ctx(const struct quic *q);

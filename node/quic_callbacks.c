@@ -241,6 +241,26 @@ static int datagram(ngtcp2_conn *conn, uint32_t flags, const uint8_t *data,
 	return fail_if(q, q->config.events->datagram(q->config.ctx, data, len));
 }
 
+static int datagram_acked(ngtcp2_conn *conn, uint64_t id, void *ctx)
+{
+	struct quic *q = ctx;
+
+	(void)conn;
+	(void)id;
+	q->n_datagrams_acked++;
+	return 0;
+}
+
+static int datagram_lost(ngtcp2_conn *conn, uint64_t id, void *ctx)
+{
+	struct quic *q = ctx;
+
+	(void)conn;
+	(void)id;
+	q->n_datagrams_lost++;
+	return 0;
+}
+
 static int reset_received(ngtcp2_conn *conn,
 			  const ngtcp2_pkt_stateless_reset *r, void *ctx)
 {
@@ -275,6 +295,8 @@ const ngtcp2_callbacks quic_callbacks = {
 	.delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
 	.delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
 	.recv_datagram = datagram,
+	.ack_datagram = datagram_acked,
+	.lost_datagram = datagram_lost,
 	.get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,
 	.version_negotiation = ngtcp2_crypto_version_negotiation_cb,
 };

@@ -29,6 +29,7 @@ struct quic {
 	bool has_first_dcid;
 	uint16_t probes[4];
 	size_t n_probes;
+	uint64_t n_datagrams_acked, n_datagrams_lost;
 };
 
 /* quic_callbacks.c */

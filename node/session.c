@@ -277,6 +277,7 @@ void session_up(struct session *s)
 	if (s->state == SESSION_ENDING)
 		return;
 	s->state = SESSION_UP;
+	session_sample(s);
 	s->told = session_link(s);
 	fill_info(s, &info);
 	s->set->events->up(s->set->ctx, &info, p->chain, p->chain_len,

@@ -410,34 +410,42 @@ static nsec dead_at(struct session *s, nsec now)
 	return s->asked + limit;
 }
 
-struct msg_link session_link(const struct session *s)
+void session_sample(struct session *s)
 {
 	struct quic_measure m;
-	size_t mtu = quic_udp_payload(s->quic) - SESSION_OVERHEAD;
-	uint64_t cost;
 
 	quic_measure(s->quic, &m);
-	cost = m.rtt / 2 / (100 * NS_PER_US);
-	if (cost < LINK_COST_FLOOR_100US)
-		cost = LINK_COST_FLOOR_100US;
-	cost += s->set->more_cost_100us;
-	if (cost > LINK_COST_MAX_100US)
-		cost = LINK_COST_MAX_100US;
+	link_meter_add(&s->meter,
+		       &(struct link_sample){ .rtt = m.rtt,
+					      .n_acked = m.n_acked,
+					      .n_lost = m.n_lost,
+					      .cwnd = m.cwnd,
+					      .in_flight = m.in_flight },
+		       loop_now(s->set->loop));
+}
+
+struct msg_link session_link(const struct session *s)
+{
+	size_t mtu = quic_udp_payload(s->quic) - SESSION_OVERHEAD;
+
 	if (mtu > CIRCUIT_MTU_MAX)
 		mtu = CIRCUIT_MTU_MAX;
-	return (struct msg_link){ .cost_100us = (uint16_t)cost,
-				  .mtu = (uint16_t)mtu };
+	return link_meter_claim(&s->meter, (uint16_t)mtu,
+				s->set->more_cost_100us);
 }
 
 /* Tells the router when the link has changed by a fifth, or its MTU has. */
 static void tell_measures(struct session *s)
 {
-	struct msg_link link = session_link(s);
-	uint32_t was = s->told.cost_100us, is = link.cost_100us;
+	nsec now = loop_now(s->set->loop);
+	struct msg_link link;
 
-	if (link.mtu == s->told.mtu && is * 5 <= was * 6 && is * 5 >= was * 4)
+	session_sample(s);
+	link = session_link(s);
+	if (!link_claim_differs(&s->told, &link, now - s->told_at))
 		return;
 	s->told = link;
+	s->told_at = now;
 	s->set->events->measured(s->set->ctx, s->no, &link);
 }
 

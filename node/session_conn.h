@@ -1,6 +1,7 @@
 /* The inside of one session; for session*.c only. */
 #pragma once
 
+#include "circuit/link_meter.h"
 #include "node/quic.h"
 #include "node/session.h"
 #include "proto/frame.h"
@@ -41,7 +42,9 @@ struct session {
 	bool is_doubted;     /* a newer session came from its peer */
 	nsec asked;          /* since when an answer is awaited; or NEVER */
 	nsec last_load;      /* the last circuit packet sent */
+	struct link_meter meter;
 	struct msg_link told;
+	nsec told_at;
 
 	/* control stream */
 	int64_t control; /* -1: not open yet */
@@ -99,6 +102,8 @@ enum session_verdict session_send_packet(struct session *s,
 					 size_t header_len,
 					 const uint8_t *payload, size_t len);
 void session_free_buffers(struct session *s);
+/* Takes in what QUIC measures; what we claim of the link by that. */
+void session_sample(struct session *s);
 struct msg_link session_link(const struct session *s);
 
 /* session_accept.c */
