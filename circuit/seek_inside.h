@@ -1,0 +1,61 @@
+/* Inside of an attempt: what seek.c (its states) shares with the ways of
+ * probing (seek_rings.c).  Nobody else includes it.
+ */
+#pragma once
+
+#include "circuit/seek.h"
+
+enum seek_state {
+	SEEK_OPENING, /* an OPEN is under way */
+	SEEK_PROBING, /* a probe is out */
+	SEEK_PAUSING, /* before the next try */
+	SEEK_FAILED,  /* remembered as unreachable */
+};
+
+struct seek {
+	struct node_id target;
+	uint64_t serial;
+	enum seek_state state;
+	struct hop_list *avoid; /* NULL: nothing */
+	bool takes_shared;      /* routes that share links with it will do */
+	bool is_proved;
+	bool was_heard; /* some reply has come */
+	circuit_no opening;
+	unsigned n_probes;
+	struct nonce probe; /* the last one */
+	nsec started;
+	nsec probing_since;
+	nsec next_at; /* the next probe goes out without waiting on */
+	nsec hold_at; /* a route that is held back is used */
+	nsec step_at; /* the end of the open, the pause, the memory */
+	struct timer timer;
+	UT_hash_handle hh;
+	/* Rings. */
+	bool has_retried;
+	uint8_t ttl;
+	struct nonce apart; /* the companion of the last one, that leaves out
+			       the first node of `avoid` */
+};
+
+nsec seek_deadline(const struct seek *k);
+/* Waits, until `step_at` if nothing else happens. */
+void seek_enter(struct router *r, struct seek *k, enum seek_state state,
+		nsec step_at);
+/* What to do next when nothing is being opened. */
+void seek_step(struct router *r, struct seek *k, nsec now);
+void seek_fail(struct router *r, struct seek *k, bool is_proved, nsec now);
+bool seek_is_holding(const struct seek *k);
+/* Routes that share links with the one to avoid will do from now on. */
+void seek_take_held(struct router *r, struct seek *k, nsec now);
+
+/* ---- seek_rings.c ------------------------------------------------------ */
+
+/* No route is left to try: waits for the rings that are out, or sends one. */
+void seek_rings_step(struct router *r, struct seek *k, nsec now);
+/* A ring of this attempt, perhaps not the last one, got a reply. */
+void seek_rings_replied(struct router *r, struct seek *k, const struct ring *g,
+			nsec now);
+/* The last one has had its time. */
+void seek_rings_late(struct router *r, struct seek *k, nsec now);
+/* The pause is over. */
+void seek_rings_again(struct router *r, struct seek *k, nsec now);
