@@ -10,12 +10,13 @@
 #include "proto/base/mem.h"
 
 struct copy *copy_new(struct router *r, struct seen *e, session_no from,
-		      const struct hop_list *hops, nsec patience)
+		      uint8_t tree, const struct hop_list *hops, nsec patience)
 {
 	struct copy *c = mem_new(c);
 
 	c->probe = e;
 	c->from = from;
+	c->tree = tree;
 	c->n_hops = hops->n;
 	c->hops = mem_calloc(hops->n, sizeof *c->hops);
 	memcpy(c->hops, hops->hop, hops->n * sizeof *c->hops);
@@ -42,7 +43,7 @@ void copy_end(struct router *r, struct copy *c, enum nak_code code)
 		return;
 	c->is_told = true;
 	core_send_nak(r, c->from, &c->probe->key.origin, &c->probe->key.nonce,
-		      code);
+		      c->tree, code);
 	timers_set(&r->timers, &c->timer, c->probe->valid_until);
 }
 
@@ -60,6 +61,7 @@ void copy_send(struct router *r, struct copy *c, const struct session *to,
 
 	*p = (struct msg_probe){
 		.flags = PROBE_FLAG_FLOOD,
+		.tree = TREE_FLOOD,
 		.ttl = e->ttl,
 		.origin = e->key.origin,
 		.target = e->target,

@@ -21,6 +21,7 @@ struct session;
 struct copy {
 	struct seen *probe;
 	session_no from;
+	uint8_t tree; /* TREE_FLOOD for those of a flood */
 	bool is_told; /* upstream has had its reply */
 	struct replies replies;
 	size_t n_hops; /* we are the last of them */
@@ -33,7 +34,7 @@ struct copy {
 /* `hops` ends with us and is copied; upstream is told at `patience` at the
  * latest. */
 struct copy *copy_new(struct router *r, struct seen *e, session_no from,
-		      const struct hop_list *hops, nsec patience);
+		      uint8_t tree, const struct hop_list *hops, nsec patience);
 void copy_free(struct router *r, struct copy *c);
 
 /* Sends the copy to a session, which then owes a reply within `wait`. */

@@ -104,12 +104,18 @@ struct msg *core_send(struct router *r, session_no s, enum msg_type type)
 	return outbox_add(&r->out, s, type);
 }
 
-void core_send_nak(struct router *r, session_no s, const struct node_id *origin,
-		   const struct nonce *nonce, enum nak_code code)
+struct msg_nak *core_send_nak(struct router *r, session_no s,
+			      const struct node_id *origin,
+			      const struct nonce *nonce, uint8_t tree,
+			      enum nak_code code)
 {
-	core_send(r, s, MSG_NAK)->nak = (struct msg_nak){
+	struct msg_nak *n = &core_send(r, s, MSG_NAK)->nak;
+
+	*n = (struct msg_nak){
 		.origin = *origin,
 		.nonce = *nonce,
+		.tree = tree,
 		.code = code,
 	};
+	return n;
 }

@@ -18,6 +18,7 @@
 #include "circuit/route.h"
 #include "circuit/router.h"
 #include "circuit/seek.h"
+#include "circuit/success.h"
 #include "circuit/table.h"
 #include "circuit/timer.h"
 #include "proto/base/bucket.h"
@@ -57,6 +58,8 @@ struct router {
 	struct rings rings;
 	struct seeks seeks;
 	struct routes routes;
+	struct scores scores;
+	struct blames blames;
 	struct circuits circuits;
 	struct open_ids open_ids;
 };
@@ -95,8 +98,10 @@ void core_sign(const struct router *r, uint8_t sig[SIG_LEN],
 
 /* Queues a message to a session and counts it. */
 struct msg *core_send(struct router *r, session_no s, enum msg_type type);
-void core_send_nak(struct router *r, session_no s, const struct node_id *origin,
-		   const struct nonce *nonce, enum nak_code code);
+struct msg_nak *core_send_nak(struct router *r, session_no s,
+			      const struct node_id *origin,
+			      const struct nonce *nonce, uint8_t tree,
+			      enum nak_code code);
 
 /* Handles a message that was parked, or gives it up. */
 void core_resume(struct router *r, struct session *s, const struct msg *m,

@@ -21,7 +21,7 @@ void floods_deinit(struct router *r)
 static void nak(struct router *r, const struct session *s,
 		const struct msg_probe *p, enum nak_code code)
 {
-	core_send_nak(r, s->no, &p->origin, &p->nonce, code);
+	core_send_nak(r, s->no, &p->origin, &p->nonce, p->tree, code);
 }
 
 /* ---- checks ------------------------------------------------------------ */
@@ -170,7 +170,7 @@ static void relay(struct router *r, struct session *s, struct seen *e,
 		nak(r, s, p, NAK_TIMEOUT);
 		return;
 	}
-	c = copy_new(r, e, s->no, path, now + wait);
+	c = copy_new(r, e, s->no, TREE_FLOOD, path, now + wait);
 	if (send_to_all(r, c, path, wait) == 0) {
 		dead_end(r, c);
 		return;

@@ -18,6 +18,7 @@ static void neighbour_free(struct router *r, struct neighbour *n)
 		HASH_DEL(n->origins, q);
 		free(q);
 	}
+	success_keep(r, &n->id, n->success);
 	HASH_DEL(r->neighbours.all, n);
 	free(n);
 }
@@ -68,6 +69,7 @@ static struct neighbour *neighbour_get(struct router *r,
 		return n;
 	n = mem_new(n);
 	n->id = *id;
+	success_load(r, n);
 	bucket_init(&n->probes, PROBE_PEER_RATE, PROBE_PEER_BURST, now);
 	bucket_init(&n->queries, PEER_QUERY_RATE, PEER_QUERY_BURST, now);
 	bucket_init(&n->closes, CLOSE_UNKNOWN_RATE, CLOSE_UNKNOWN_BURST, now);

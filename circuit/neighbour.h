@@ -42,6 +42,7 @@ struct neighbour {
 	unsigned n_circuits; /* that cross it */
 	unsigned n_parked;
 	unsigned n_asked;
+	uint16_t success; /* success.h */
 	UT_hash_handle hh;
 };
 

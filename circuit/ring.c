@@ -43,6 +43,7 @@ static struct msg_probe probe_of(const struct router *r, const struct ring *g)
 {
 	return (struct msg_probe){
 		.flags = PROBE_FLAG_FLOOD,
+		.tree = TREE_FLOOD,
 		.ttl = g->ttl,
 		.origin = r->config.self.id,
 		.target = g->target,

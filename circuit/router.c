@@ -38,6 +38,8 @@ void router_free(struct router *r)
 	asking_deinit(r);
 	keyring_deinit(r);
 	neighbours_deinit(r);
+	scores_deinit(r);
+	blames_deinit(r);
 	label_table_free(r->labels);
 	outbox_deinit(&r->out);
 	free(r);
