@@ -95,7 +95,8 @@ static const struct field channel_fields[] = {
 static const struct field dest_fields[] = {
 	F(dests),           F(packets_waited),
 	F(packets_dropped), F(packets_unreachable),
-	F(streams_failed),  F(evicted),
+	F(streams_failed),  F(tags_over),
+	F(second_tries),    F(evicted),
 };
 #undef F
 

@@ -10,7 +10,6 @@
 
 enum {
 	VIRTUAL_PORT = 4433,
-	SERVER_CHANNELS_PER_PEER = 2,
 };
 
 #define KEEP_ALIVE_NS (25 * NS_PER_S)
@@ -121,7 +120,8 @@ static struct quic_config config_for(struct channel *c)
 	};
 }
 
-struct channel *channel_connect(struct channels *set, circuit_no circuit)
+struct channel *channel_connect(struct channels *set, circuit_no circuit,
+				const struct dest_tag *tag)
 {
 	struct lane *l = lane_find(set, circuit);
 	struct quic_config config;
@@ -132,6 +132,7 @@ struct channel *channel_connect(struct channels *set, circuit_no circuit)
 		return NULL;
 	c = channel_new(set, l);
 	c->is_client = true;
+	c->tag = *tag;
 	config = config_for(c);
 	path = channel_path(c);
 	c->quic = quic_connect(set->table, &path, &config, loop_now(set->loop));
@@ -162,7 +163,7 @@ static bool make_room(struct channels *set, const struct node_id *peer)
 		n_of_peer++;
 		oldest = c; /* the newest stands first */
 	}
-	if (n_of_peer >= SERVER_CHANNELS_PER_PEER)
+	if (n_of_peer >= CHANNELS_PER_PEER_MAX)
 		channel_end(oldest, "replaced by a newer one");
 	return n_half_open < HALF_OPEN_MAX;
 }
@@ -242,6 +243,15 @@ void channel_end(struct channel *c, const char *why)
 	unlink_channel(c);
 	set->events->down(set->ctx, c, why);
 	loop_defer(set->loop, channel_free, c);
+}
+
+bool channels_use(const struct channels *set, circuit_no circuit)
+{
+	for (const struct channel *c = set->all; c != NULL; c = c->next) {
+		if (c->lane != NULL && c->lane->circuit == circuit)
+			return true;
+	}
+	return false;
 }
 
 void channel_close(struct channel *c, const char *why)
@@ -409,6 +419,11 @@ const struct node_id *channel_peer(const struct channel *c)
 	return &c->peer;
 }
 
+const struct dest_tag *channel_tag(const struct channel *c)
+{
+	return &c->tag;
+}
+
 circuit_no channel_circuit(const struct channel *c)
 {
 	return c->lane != NULL ? c->lane->circuit : 0;
@@ -417,6 +432,11 @@ circuit_no channel_circuit(const struct channel *c)
 size_t channel_n_streams(const struct channel *c)
 {
 	return c->n_streams - (c->ip != NULL ? 1 : 0);
+}
+
+bool channel_is_unused(const struct channel *c)
+{
+	return channel_n_streams(c) == 0 && c->waiting == NULL;
 }
 
 nsec channel_rtt(const struct channel *c)

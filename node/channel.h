@@ -63,16 +63,22 @@ void channels_session_writable(struct channels *set, session_no s);
 /* At the end of a turn: writes what is waiting; true if anything was done. */
 bool channels_flush(struct channels *set);
 
-/* Begins our channel to the peer at the other end of `c`, a circuit of ours. */
-struct channel *channel_connect(struct channels *set, circuit_no c);
+/* Begins our channel to the peer at the other end of `c`, a circuit of ours.
+ * One with a tag carries no packets. */
+struct channel *channel_connect(struct channels *set, circuit_no c,
+				const struct dest_tag *tag);
+/* Whether any channel runs over it. */
+bool channels_use(const struct channels *set, circuit_no c);
 void channel_close(struct channel *c, const char *why);
 
 bool channel_is_client(const struct channel *c);
 bool channel_is_up(const struct channel *c);
 bool channel_carries_ip(const struct channel *c);
 const struct node_id *channel_peer(const struct channel *c);
+const struct dest_tag *channel_tag(const struct channel *c);
 circuit_no channel_circuit(const struct channel *c); /* 0: stranded */
 size_t channel_n_streams(const struct channel *c);
+bool channel_is_unused(const struct channel *c); /* nor does any wait */
 nsec channel_rtt(const struct channel *c);
 nsec channel_last_used(const struct channel *c);
 
@@ -89,6 +95,8 @@ struct stream *stream_new(const struct node_id *peer, enum stream_kind kind,
 void channel_add_stream(struct channel *c, struct stream *s);
 /* Ends those of ours that the far end has not answered yet. */
 void channel_fail_new(struct channel *c, enum stream_error why);
+/* What stream_fail() is to tell instead of its own reason. */
+void stream_blame(struct stream *s, enum stream_error why);
 /* Ends a stream that never got a channel: `closed`, then it is freed. */
 void stream_fail(struct stream *s, enum stream_error why);
 bool stream_is_silenced(const struct stream *s);

@@ -84,6 +84,7 @@ struct channel {
 	struct quic *quic;
 	struct lane *lane; /* NULL: stranded */
 	struct node_id peer;
+	struct dest_tag tag;          /* of our users; all zeros: no one's */
 	union endpoint local, remote; /* QUIC's one path */
 	bool is_client, is_up, is_ending, is_dirty;
 	bool is_broken; /* HTTP/3 did not start */

@@ -213,6 +213,16 @@ static void h3_failed(struct channel *c, const char *what, int rv)
 		  nghttp3_strerror(rv));
 }
 
+static void ask_for_packets(struct channel *c)
+{
+	c->ip = stream_new(&c->peer, STREAM_UDP, "", 0, NULL, NULL);
+	c->ip->is_ip = true;
+	if (h3_submit(c, c->ip))
+		return;
+	stream_fail(c->ip, STREAM_LIMIT);
+	c->ip = NULL;
+}
+
 static void on_confirmed(void *ctx)
 {
 	struct channel *c = ctx;
@@ -225,12 +235,8 @@ static void on_confirmed(void *ctx)
 	c->is_up = true;
 	c->last_used = loop_now(c->set->loop);
 	if (c->is_client) {
-		c->ip = stream_new(&c->peer, STREAM_UDP, "", 0, NULL, NULL);
-		c->ip->is_ip = true;
-		if (!h3_submit(c, c->ip)) {
-			stream_fail(c->ip, STREAM_LIMIT);
-			c->ip = NULL;
-		}
+		if (dest_tag_is_zero(&c->tag))
+			ask_for_packets(c);
 		c->set->events->up(c->set->ctx, c);
 	}
 	channel_mark(c);

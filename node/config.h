@@ -74,8 +74,7 @@ struct config {
 		bool enabled;                    /* false with `listen = off` */
 		struct config_endpoints listen;  /* default 127.0.0.1:1080 */
 		char passwords[CONFIG_TEXT_MAX]; /* file of user:password lines,
-						    mode 0600; "" : any user is
-						    an isolation tag */
+						    mode 0600; "": any */
 	} socks;
 	size_t n_services;
 	struct config_service services[CONFIG_SERVICES_MAX];

@@ -62,7 +62,7 @@ const struct config_key config_keys[] = {
 	{ "socks", "passwords", &config_path, AT(socks.passwords), .max = 200,
 	  .sample = "/etc/qanat/socks.passwords",
 	  .help = "file of user:password lines, mode 0600; without it any "
-		  "user is an isolation tag" },
+		  "will do: each has channels of its own" },
 
 	{ "service", "port", &config_port, AT_SERVICE(port), .min = 1,
 	  .max = 65535, .sample = "80",

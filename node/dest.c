@@ -69,17 +69,35 @@ static struct dest *dest_find(struct dests *d, const struct node_id *id)
 	return t;
 }
 
+/* Whose channel it is. */
+static struct dest *dest_of(struct dests *d, const struct channel *c)
+{
+	return dest_with_tag(dest_find(d, channel_peer(c)), channel_tag(c));
+}
+
 static bool is_idle(const struct dest *t)
 {
 	return t->client == NULL && t->server == NULL && !t->is_connecting &&
 	       t->n_streams == 0 && t->n_packets == 0 && t->waiters == NULL;
 }
 
+static bool all_idle(const struct dest *t)
+{
+	while (t != NULL && is_idle(t))
+		t = t->apart;
+	return t == NULL;
+}
+
 static void drop_dest(struct dest *t)
 {
-	loop_timer_set(t->dests->loop, &t->retry, TIME_NEVER);
 	HASH_DEL(t->dests->table, t);
-	free(t);
+	while (t != NULL) {
+		struct dest *next = t->apart;
+
+		loop_timer_set(t->dests->loop, &t->retry, TIME_NEVER);
+		free(t);
+		t = next;
+	}
 }
 
 static void evict_idle(struct dests *d)
@@ -87,12 +105,19 @@ static void evict_idle(struct dests *d)
 	struct dest *t, *next;
 
 	HASH_ITER (hh, d->table, t, next) {
-		if (!is_idle(t))
+		if (!all_idle(t))
 			continue;
 		drop_dest(t);
 		d->counters.n_evicted++;
 		return;
 	}
+}
+
+static void leave_circuit(struct dests *d, circuit_no circuit)
+{
+	if (!channels_use(d->channels, circuit))
+		router_circuit_close(d->router, circuit, CLOSE_DONE,
+				     loop_now(d->loop));
 }
 
 /* The circuit stands but nobody answers over it: one more path is tried before
@@ -107,7 +132,7 @@ static void try_another(struct dest *t)
 	t->client = NULL;
 	channel_close(c, "no answer over the circuit");
 	router_connect(d->router, &t->id, circuit, loop_now(d->loop));
-	router_circuit_close(d->router, circuit, CLOSE_DONE, loop_now(d->loop));
+	leave_circuit(d, circuit);
 	d->counters.n_second_tries++;
 }
 
@@ -124,6 +149,18 @@ static void retry_fired(struct timer *timer)
 		try_another(t);
 }
 
+struct dest *dest_new(struct dests *d, const struct node_id *id)
+{
+	struct dest *t = mem_new(t);
+
+	t->id = *id;
+	t->dests = d;
+	t->streams_tail = &t->streams;
+	t->packets_tail = &t->packets;
+	t->retry.fire = retry_fired;
+	return t;
+}
+
 /* NULL: too many that are in use. */
 static struct dest *dest_get(struct dests *d, const struct node_id *id)
 {
@@ -135,12 +172,7 @@ static struct dest *dest_get(struct dests *d, const struct node_id *id)
 		evict_idle(d);
 	if (HASH_COUNT(d->table) >= DESTS_MAX)
 		return NULL;
-	t = mem_new(t);
-	t->id = *id;
-	t->dests = d;
-	t->streams_tail = &t->streams;
-	t->packets_tail = &t->packets;
-	t->retry.fire = retry_fired;
+	t = dest_new(d, id);
 	HASH_ADD(hh, d->table, id, sizeof t->id, t);
 	d->counters.n_dests++;
 	return t;
@@ -176,32 +208,39 @@ static void connect_dest(struct dest *t)
 	router_connect(d->router, &t->id, 0, loop_now(d->loop));
 }
 
+static void hope_again(struct dest *t)
+{
+	struct dests *d = t->dests;
+
+	t->unreachable_until = 0;
+	if (t->client != NULL && channel_circuit(t->client) == 0)
+		router_connect(d->router, &t->id, t->lost, loop_now(d->loop));
+}
+
 void dests_network_changed(struct dests *d)
 {
-	struct dest *t, *next;
+	struct dest *main, *t, *next;
 
-	HASH_ITER (hh, d->table, t, next) {
-		t->unreachable_until = 0;
-		if (t->client != NULL && channel_circuit(t->client) == 0)
-			router_connect(d->router, &t->id, t->lost,
-				       loop_now(d->loop));
+	HASH_ITER (hh, d->table, main, next) {
+		for (t = main; t != NULL; t = t->apart)
+			hope_again(t);
 	}
 }
 
-static void circuit_up(struct dests *d, const struct router_event *ev)
+static void circuit_up(struct dest *t, const struct router_event *ev)
 {
-	struct dest *t = dest_find(d, &ev->peer);
+	struct dests *d = t->dests;
 
-	if (t != NULL && t->client != NULL && channel_is_up(t->client)) {
+	if (t->client != NULL && channel_is_up(t->client)) {
 		/* The stranded channel has taken it already. */
 		t->unreachable_until = 0;
 		dest_flush_packets(t, t->client);
 		return;
 	}
 
-	if (t == NULL || !t->is_connecting || t->client != NULL)
+	if (!t->is_connecting || t->client != NULL)
 		return;
-	t->client = channel_connect(d->channels, ev->circuit);
+	t->client = channel_connect(d->channels, ev->circuit, &t->tag);
 	if (t->client == NULL)
 		give_up(t, false);
 	else
@@ -209,12 +248,10 @@ static void circuit_up(struct dests *d, const struct router_event *ev)
 			       loop_now(d->loop) + SILENT_NS);
 }
 
-static void unreachable(struct dests *d, const struct router_event *ev)
+static void unreachable(struct dest *t, const struct router_event *ev)
 {
-	struct dest *t = dest_find(d, &ev->peer);
+	struct dests *d = t->dests;
 
-	if (t == NULL)
-		return;
 	if (t->client != NULL) {
 		if (channel_circuit(t->client) != 0)
 			return;
@@ -234,10 +271,15 @@ static void unreachable(struct dests *d, const struct router_event *ev)
 
 void dests_handle_event(struct dests *d, const struct router_event *ev)
 {
-	if (ev->type == ROUTER_CIRCUIT_UP && ev->is_origin)
-		circuit_up(d, ev);
-	else if (ev->type == ROUTER_UNREACHABLE)
-		unreachable(d, ev);
+	struct dest *t = dest_find(d, &ev->peer), *next;
+
+	for (; t != NULL; t = next) {
+		next = t->apart;
+		if (ev->type == ROUTER_CIRCUIT_UP && ev->is_origin)
+			circuit_up(t, ev);
+		else if (ev->type == ROUTER_UNREACHABLE)
+			unreachable(t, ev);
+	}
 }
 
 /* ---- what channels tell ---- */
@@ -245,7 +287,7 @@ void dests_handle_event(struct dests *d, const struct router_event *ev)
 static void channel_up(void *ctx, struct channel *c)
 {
 	struct dests *d = ctx;
-	struct dest *t = dest_find(d, channel_peer(c));
+	struct dest *t = dest_of(d, c);
 
 	if (t == NULL || t->client != c)
 		return;
@@ -267,7 +309,7 @@ static void channel_up(void *ctx, struct channel *c)
 static void channel_down(void *ctx, struct channel *c, const char *why)
 {
 	struct dests *d = ctx;
-	struct dest *t = dest_find(d, channel_peer(c));
+	struct dest *t = dest_of(d, c);
 	char name[NAME_ID_TEXT_MAX];
 
 	if (t == NULL)
@@ -284,8 +326,7 @@ static void channel_down(void *ctx, struct channel *c, const char *why)
 	t->client = NULL;
 	loop_timer_set(d->loop, &t->retry, TIME_NEVER);
 	if (channel_circuit(c) != 0)
-		router_circuit_close(d->router, channel_circuit(c), CLOSE_DONE,
-				     loop_now(d->loop));
+		leave_circuit(d, channel_circuit(c));
 	give_up(t, false);
 	/* It was reachable a moment ago: the next attempt may begin at once. */
 	t->unreachable_until = 0;
@@ -315,7 +356,7 @@ static void channel_packet(void *ctx, struct channel *c,
 static void channel_unblocked(void *ctx, struct channel *c)
 {
 	struct dests *d = ctx;
-	struct dest *t = dest_find(d, channel_peer(c));
+	struct dest *t = dest_of(d, c);
 
 	if (t != NULL)
 		dest_flush_packets(t, c);
@@ -326,11 +367,11 @@ static void channel_unblocked(void *ctx, struct channel *c)
 static void channel_stranded(void *ctx, struct channel *c, circuit_no lost)
 {
 	struct dests *d = ctx;
-	struct dest *t = dest_find(d, channel_peer(c));
+	struct dest *t = dest_of(d, c);
 
 	if (t == NULL || t->client != c)
 		return;
-	if (channel_n_streams(c) == 0 &&
+	if (channel_is_unused(c) &&
 	    loop_now(d->loop) - channel_last_used(c) > IDLE_NS) {
 		/* Nobody misses it. */
 		channel_close(c, "idle");
@@ -364,10 +405,26 @@ const struct channel_events dest_channel_events = {
 
 /* ---- what users ask ---- */
 
+bool dest_tag_is_zero(const struct dest_tag *tag)
+{
+	return sodium_is_zero(tag->b, sizeof tag->b);
+}
+
 struct stream *dest_stream(struct dests *d, const struct node_id *id,
 			   enum stream_kind kind, const char *host,
 			   uint16_t port, const struct stream_events *ev,
 			   void *ctx)
+{
+	static const struct dest_tag none;
+
+	return dest_stream_apart(d, &none, id, kind, host, port, ev, ctx);
+}
+
+struct stream *dest_stream_apart(struct dests *d, const struct dest_tag *tag,
+				 const struct node_id *id,
+				 enum stream_kind kind, const char *host,
+				 uint16_t port, const struct stream_events *ev,
+				 void *ctx)
 {
 	const struct identity *self = channels_self(d->channels);
 	struct stream *s;
@@ -378,9 +435,14 @@ struct stream *dest_stream(struct dests *d, const struct node_id *id,
 				       ctx);
 	s = stream_new(id, kind, host, port, ev, ctx);
 	t = dest_get(d, id);
-	if (t == NULL || t->n_streams >= WAITING_STREAMS_MAX ||
-	    is_unreachable(t)) {
-		dest_fail_later(d, s);
+	if (t != NULL)
+		t = dest_get_apart(t, tag);
+	if (t == NULL || t->n_streams >= WAITING_STREAMS_MAX) {
+		dest_fail_later(d, s, STREAM_LIMIT);
+		return s;
+	}
+	if (is_unreachable(t)) {
+		dest_fail_later(d, s, STREAM_UNREACHABLE);
 		return s;
 	}
 	if (t->client != NULL && channel_is_up(t->client)) {
@@ -512,6 +574,8 @@ void dests_free(struct dests *d)
 		return;
 	self_streams_free(&d->self);
 	HASH_ITER (hh, d->table, t, next) {
+		for (struct dest *a = t->apart; a != NULL; a = a->apart)
+			dest_fail_streams(a);
 		dest_fail_streams(t);
 		dest_drop_packets(t);
 		dest_report_all(t, false, false);

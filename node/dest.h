@@ -55,7 +55,7 @@ void dest_connect(struct dests *d, const struct node_id *id,
 void dest_connect_cancel(struct dests *d, void *ctx);
 
 struct dest_counters {
-	uint64_t n_dests, n_packets_waited, n_packets_dropped,
+	uint64_t n_dests, n_tags_over, n_packets_waited, n_packets_dropped,
 		n_packets_unreachable, n_streams_failed, n_evicted,
 		n_second_tries;
 };
@@ -67,6 +67,24 @@ struct stream *dest_stream(struct dests *d, const struct node_id *id,
 			   enum stream_kind kind, const char *host,
 			   uint16_t port, const struct stream_events *ev,
 			   void *ctx);
+
+/* Whose requests may share a channel: those with equal tags.  All zeros is
+ * everybody without one. */
+struct dest_tag {
+	uint8_t b[16];
+};
+bool dest_tag_is_zero(const struct dest_tag *tag);
+/* With tags towards one node at a time: half of what it must allow, so that
+ * channels which it does not know to be dead have room. */
+#define DEST_TAGS_MAX (CHANNELS_PER_PEER_MAX / 2 - 1)
+
+/* The same for the user behind `tag`.  If too many use the node, `closed` says
+ * STREAM_LIMIT. */
+struct stream *dest_stream_apart(struct dests *d, const struct dest_tag *tag,
+				 const struct node_id *id,
+				 enum stream_kind kind, const char *host,
+				 uint16_t port, const struct stream_events *ev,
+				 void *ctx);
 
 enum dest_packet_verdict {
 	DEST_SENT,        /* sent, or waiting for the channel */

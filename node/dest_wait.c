@@ -9,8 +9,9 @@ enum {
 	WAITING_PACKETS_MAX = 64
 };
 
-void dest_fail_later(struct dests *d, struct stream *s)
+void dest_fail_later(struct dests *d, struct stream *s, enum stream_error why)
 {
+	stream_blame(s, why);
 	stream_set_next_waiting(s, d->failed);
 	d->failed = s;
 	d->counters.n_streams_failed++;
@@ -22,7 +23,7 @@ void dest_fail_streams(struct dest *t)
 		struct stream *s = t->streams;
 
 		t->streams = stream_next_waiting(s);
-		dest_fail_later(t->dests, s);
+		dest_fail_later(t->dests, s, STREAM_UNREACHABLE);
 	}
 	t->streams_tail = &t->streams;
 	t->n_streams = 0;

@@ -23,7 +23,9 @@ struct waiter {
 
 struct dest {
 	struct node_id id;
-	UT_hash_handle hh;
+	UT_hash_handle hh; /* if the tag is all zeros */
+	struct dest_tag tag;
+	struct dest *apart; /* the same node, with other tags */
 	struct dests *dests;
 	struct channel *client; /* ours */
 	struct channel *server; /* the peer's, carries packets too */
@@ -54,8 +56,8 @@ struct dests {
 	struct dest_counters counters;
 };
 
-/* Told as unreachable when the turn ends: never inside the call that asked. */
-void dest_fail_later(struct dests *d, struct stream *s);
+/* Told when the turn ends: never inside the call that asked. */
+void dest_fail_later(struct dests *d, struct stream *s, enum stream_error why);
 void dest_fail_streams(struct dest *t);
 
 /* Oldest out when there are too many. */
@@ -68,3 +70,12 @@ void dest_fail_packets(struct dest *t);
 void dest_flush_packets(struct dest *t, struct channel *c);
 
 void dest_report_all(struct dest *t, bool is_up, bool is_proved);
+
+/* ---- dest.c ---- */
+struct dest *dest_new(struct dests *d, const struct node_id *id);
+
+/* ---- dest_apart.c: from the one whose tag is zero ---- */
+/* NULL: there is none. */
+struct dest *dest_with_tag(struct dest *main, const struct dest_tag *tag);
+/* NULL: too many that are in use. */
+struct dest *dest_get_apart(struct dest *main, const struct dest_tag *tag);

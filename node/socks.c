@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
 #include <utlist.h>
 
 #include "node/config.h"
@@ -45,9 +46,9 @@ struct conn {
 	struct timer timer;
 	uint8_t *in; /* not used up yet */
 	size_t n_in;
-	bool is_ended;                /* the client has sent its end */
-	struct socks_credentials tag; /* keeps streams apart */
-	struct stream *stream;        /* while opening */
+	bool is_ended;         /* the client has sent its end */
+	struct dest_tag tag;   /* of its user */
+	struct stream *stream; /* while opening */
 	struct bridge *bridge;
 	struct socks_udp *udp;
 };
@@ -213,7 +214,8 @@ static void start_connect(struct conn *c, const struct socks_address *a)
 	c->state = CONN_OPENING;
 	loop_timer_set(env->loop, &c->timer,
 		       loop_now(env->loop) + SOCKS_OPEN_NS);
-	c->stream = socks_target_stream(env, &target, STREAM_TCP, &opening, c);
+	c->stream = socks_target_stream(env, &target, &c->tag, STREAM_TCP,
+					&opening, c);
 }
 
 /* ---- UDP ASSOCIATE ---- */
@@ -223,7 +225,7 @@ static void start_associate(struct conn *c)
 	struct socks_address bound;
 
 	counts_of(c)->n_associate++;
-	c->udp = socks_udp_new(&c->socks->env, c->tcp);
+	c->udp = socks_udp_new(&c->socks->env, c->tcp, &c->tag);
 	if (c->udp == NULL || !socks_udp_local(c->udp, &bound)) {
 		refuse(c, SOCKS_REPLY_FAILURE);
 		return;
@@ -261,17 +263,35 @@ static enum socks_verdict handle_greeting(struct conn *c, size_t *used)
 	return SOCKS_OK;
 }
 
+static void set_tag(struct conn *c, const struct socks_credentials *who)
+{
+	const struct socks_env *env = &c->socks->env;
+	crypto_generichash_state h;
+
+	/* With their zeros, so that one does not run into the other. */
+	crypto_generichash_init(&h, env->tag_key, sizeof env->tag_key,
+				sizeof c->tag);
+	crypto_generichash_update(&h, (const uint8_t *)who->user,
+				  strlen(who->user) + 1);
+	crypto_generichash_update(&h, (const uint8_t *)who->password,
+				  strlen(who->password) + 1);
+	crypto_generichash_final(&h, c->tag.b, sizeof c->tag);
+}
+
 static enum socks_verdict handle_password(struct conn *c, size_t *used)
 {
 	const struct socks_auth *auth = c->socks->auth;
+	struct socks_credentials who;
 	enum socks_verdict v =
-		socks_credentials_parse(&c->tag, c->in, c->n_in, used);
+		socks_credentials_parse(&who, c->in, c->n_in, used);
 	uint8_t out[2];
 	bool ok;
 
 	if (v != SOCKS_OK)
 		return v;
-	ok = auth == NULL || socks_auth_check(auth, &c->tag);
+	ok = auth == NULL || socks_auth_check(auth, &who);
+	set_tag(c, &who);
+	sodium_memzero(&who, sizeof who);
 	tcp_write(c->tcp, out, socks_auth_write(out, ok));
 	if (!ok) {
 		counts_of(c)->n_auth_failed++;
@@ -449,6 +469,7 @@ struct socks *socks_new(struct loop *l, struct dests *d,
 	s->env.net = *net;
 	s->env.lookup = lookup;
 	s->env.ctx = ctx;
+	randombytes_buf(s->env.tag_key, sizeof s->env.tag_key);
 	bucket_init(&s->env.log_limit, LOGS_PER_S, LOGS_BURST, loop_now(l));
 	return s;
 }

@@ -2,8 +2,8 @@
  * RFC 1929.
  *
  * Names go out as they are; nothing is resolved locally, and nothing but our
- * cluster is reachable (exits are another matter).  User and password either
- * must match a file, or only keep streams apart.
+ * cluster is reachable (exits are another matter).  Each user and password has
+ * channels of its own (protocol.md 7.2); with a file they must match it.
  */
 #pragma once
 

@@ -15,6 +15,7 @@ struct socks_env {
 	socks_lookup *lookup;
 	void *ctx;
 	struct bucket log_limit;
+	uint8_t tag_key[32]; /* so that tags tell nothing of passwords */
 	struct socks_counts counts;
 };
 
@@ -34,9 +35,10 @@ enum socks_reply socks_target_of(struct socks_target *out,
 				 struct socks_env *env,
 				 const struct socks_address *a);
 
-/* Asks that node. */
+/* Asks that node, apart from users with other tags. */
 struct stream *socks_target_stream(struct socks_env *env,
 				   const struct socks_target *t,
+				   const struct dest_tag *tag,
 				   enum stream_kind kind,
 				   const struct stream_events *ev, void *ctx);
 
@@ -45,6 +47,7 @@ struct stream *socks_target_stream(struct socks_env *env,
 struct socks_udp;
 
 /* Bound beside the control connection, for the client at its other end. */
-struct socks_udp *socks_udp_new(struct socks_env *env, const struct tcp *tcp);
+struct socks_udp *socks_udp_new(struct socks_env *env, const struct tcp *tcp,
+				const struct dest_tag *tag);
 bool socks_udp_local(const struct socks_udp *u, struct socks_address *out);
 void socks_udp_free(struct socks_udp *u);

@@ -90,11 +90,12 @@ enum socks_reply socks_target_of(struct socks_target *out,
 
 struct stream *socks_target_stream(struct socks_env *env,
 				   const struct socks_target *t,
+				   const struct dest_tag *tag,
 				   enum stream_kind kind,
 				   const struct stream_events *ev, void *ctx)
 {
-	struct stream *s = dest_stream(env->dests, &t->id, kind, t->host,
-				       t->port, ev, ctx);
+	struct stream *s = dest_stream_apart(env->dests, tag, &t->id, kind,
+					     t->host, t->port, ev, ctx);
 
 	if (t->has_hash)
 		stream_expect(s, &t->hash);

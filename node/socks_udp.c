@@ -27,6 +27,7 @@ struct flow {
 
 struct socks_udp {
 	struct socks_env *env;
+	struct dest_tag tag;
 	struct dgram *dgram;
 	union endpoint client;
 	bool is_pinned; /* the client's port is known */
@@ -189,7 +190,7 @@ static struct flow *flow_new(struct socks_udp *u, const struct socks_address *a,
 	f->moved = now;
 	f->idle.fire = flow_fired;
 	loop_timer_set(u->env->loop, &f->idle, now + SOCKS_FLOW_IDLE_NS);
-	f->stream = socks_target_stream(u->env, target, STREAM_UDP,
+	f->stream = socks_target_stream(u->env, target, &u->tag, STREAM_UDP,
 					&stream_side, f);
 	return f;
 }
@@ -266,7 +267,8 @@ static const struct dgram_events client_side = {
 
 /* ---- */
 
-struct socks_udp *socks_udp_new(struct socks_env *env, const struct tcp *tcp)
+struct socks_udp *socks_udp_new(struct socks_env *env, const struct tcp *tcp,
+				const struct dest_tag *tag)
 {
 	struct socks_udp *u;
 	union endpoint at, client;
@@ -279,6 +281,7 @@ struct socks_udp *socks_udp_new(struct socks_env *env, const struct tcp *tcp)
 		at.in.sin_port = 0;
 	u = mem_new(u);
 	u->env = env;
+	u->tag = *tag;
 	u->client = client;
 	if (dgram_bind(&u->dgram, env->loop, &at, &client_side, u) < 0) {
 		free(u);

@@ -117,9 +117,14 @@ void stream_finish(struct stream *s, enum stream_error why)
 	loop_defer(l, stream_free, s);
 }
 
+void stream_blame(struct stream *s, enum stream_error why)
+{
+	s->why = why;
+}
+
 void stream_fail(struct stream *s, enum stream_error why)
 {
-	stream_tell_closed(s, why);
+	stream_tell_closed(s, s->why != STREAM_OK ? s->why : why);
 	stream_free(s);
 }
 

@@ -153,6 +153,7 @@
 #define HANDSHAKE_INNER_NS      (10 * NS_PER_S)
 #define CRYPTO_BYTES_MAX        16384
 #define RELAY_QUEUE_MAX         128
+#define CHANNELS_PER_PEER_MAX   16
 #define STREAMS_PER_CHANNEL_MAX 1024
 
 /* Discovery, protocol.md 8 */

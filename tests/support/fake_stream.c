@@ -201,9 +201,21 @@ struct stream *dest_stream(struct dests *d, const struct node_id *id,
 			   uint16_t port, const struct stream_events *ev,
 			   void *ctx)
 {
+	static const struct dest_tag none;
+
+	return dest_stream_apart(d, &none, id, kind, host, port, ev, ctx);
+}
+
+struct stream *dest_stream_apart(struct dests *d, const struct dest_tag *tag,
+				 const struct node_id *id,
+				 enum stream_kind kind, const char *host,
+				 uint16_t port, const struct stream_events *ev,
+				 void *ctx)
+{
 	struct stream *s = fake_stream_new(kind, id, host, port);
 
 	assert(d->n_streams < FAKE_STREAMS_MAX);
+	s->tag = *tag;
 	s->ev = ev;
 	s->ctx = ctx;
 	d->streams[d->n_streams++] = s;

@@ -469,18 +469,54 @@ static void password_file(struct fixture *f, char path[32], const char *text,
 		  path);
 }
 
-static void any_user_is_a_tag_without_a_file(void **state)
+/* Logs in, connects, and comes back with the tag of the stream. */
+static struct dest_tag tag_of(struct fixture *f, const char *said, size_t len)
 {
-	struct fixture *f = *state;
-
-	begin(f);
+	reconnect(f);
 	client_sends(f, "\5\2\0\2", 4);
 	client_gets(f, "\5\2", 2);
-	client_sends(f, "\1\3tor\0", 6);
+	client_sends(f, said, len);
 	client_gets(f, "\1\0", 2);
 	ask(f, SOCKS_CONNECT, f->host, 80);
 	local_run_some(f->loop);
-	assert_int_equal(f->dests->n_streams, 1);
+	return asked(f)->tag;
+}
+
+static void any_user_is_a_tag_without_a_file(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *said;
+		size_t len;
+	} users[] = {
+		{ "\1\3tor\0", 6 }, { "\1\3tor\1x", 7 }, { "\1\3rot\0", 6 },
+		{ "\1\1t\2or", 6 }, { "\1\2to\1r", 6 },
+	};
+	struct dest_tag tags[ARRAY_LEN(users)];
+
+	begin(f);
+	for (size_t i = 0; i < ARRAY_LEN(users); i++) {
+		struct dest_tag again;
+
+		tags[i] = tag_of(f, users[i].said, users[i].len);
+		again = tag_of(f, users[i].said, users[i].len);
+		assert_memory_equal(&again, &tags[i], sizeof again);
+		for (size_t k = 0; k < i; k++)
+			assert_memory_not_equal(&tags[k], &tags[i],
+						sizeof tags[i]);
+	}
+}
+
+static void without_a_user_there_is_no_tag(void **state)
+{
+	static const struct dest_tag none;
+	struct fixture *f = *state;
+
+	begin(f);
+	greet(f);
+	ask(f, SOCKS_CONNECT, f->host, 80);
+	local_run_some(f->loop);
+	assert_memory_equal(&asked(f)->tag, &none, sizeof none);
 }
 
 static void a_password_file_is_required_to_match(void **state)
@@ -880,6 +916,7 @@ int main(void)
 		CASE(other_protocols_are_closed_and_counted),
 		CASE(a_malformed_message_is_closed_and_counted),
 		CASE(any_user_is_a_tag_without_a_file),
+		CASE(without_a_user_there_is_no_tag),
 		CASE(a_password_file_is_required_to_match),
 		CASE(a_bad_password_file_is_explained),
 		CASE(a_port_in_use_is_explained),
