@@ -155,6 +155,10 @@ static void handle_event(struct overlay *o, const struct router_event *ev)
 		if (who != NULL && chain != NULL)
 			o->events->identity(o->ctx, who, chain, chain_len);
 		break;
+	case ROUTER_CARRIES:
+	case ROUTER_RECORD:
+	case ROUTER_BLAMED:
+		break;
 	}
 }
 

@@ -19,6 +19,11 @@ static const char *const purposes[SIGN_PURPOSES] = {
 	[SIGN_CLOSE] = "qanat/v1/close",
 	[SIGN_NAK] = "qanat/v1/nak",
 	[SIGN_LAN_BEACON] = "qanat/v1/lan-beacon",
+	[SIGN_TREE_ROOT] = "qanat/v1/tree-root",
+	[SIGN_TREE_HOP] = "qanat/v1/tree-hop",
+	[SIGN_RECORD] = "qanat/v1/record",
+	[SIGN_NO_RECORD] = "qanat/v1/no-record",
+	[SIGN_RECEIPT] = "qanat/v1/receipt",
 };
 
 #define SIGN_INPUT_MAX (32 + HASH_LEN + SIGN_PAYLOAD_MAX)

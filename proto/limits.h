@@ -85,7 +85,7 @@
 #define RECORD_CACHE_NS       (60 * NS_PER_S)
 #define RECORD_BYTES_MAX      8192 /* body of STORE and FOUND */
 #define BEACON_MSG_BYTES_MAX  8192
-#define STEER_PROBE_BYTES_MAX 8192
+#define STEER_PROBE_BYTES_MAX 9216 /* four paths of 64 nodes and a chain */
 #define REQUESTS_PENDING_MAX  8192 /* LOOKUP and STORE that we pass on */
 #define REQUEST_HOPS_MAX      64
 #define AVOID_MAX             32

@@ -30,6 +30,8 @@ struct locator {
 	struct coord tree[TREES];
 };
 
+#define LOCATOR_BYTES_MAX (TREES * (1 + TREE_PATH_MAX * 12))
+
 #define COORD_COST_MAX      65535
 #define COORD_DISTANCE_NONE UINT32_MAX
 
@@ -61,3 +63,5 @@ size_t coord_bytes(const struct coord *c);
 /* All trees in order, without gaps. */
 bool locator_read(struct locator *out, struct view *v);
 void locator_write(struct buf *out, const struct locator *l);
+/* Whether every path of it that there is ends at this node. */
+bool locator_is_of(const struct locator *l, const struct node_id *id);

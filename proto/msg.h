@@ -287,7 +287,7 @@ struct msg_beat {
 /* Where a node says it is, signed by it (SIGN_RECORD): version(1) id(10)
  * issued_ms(8) life_s(2) flags(1) locator.  With the chain that proves its
  * key. */
-#define RECORD_BODY_BYTES_MAX (22 + TREES * (1 + TREE_PATH_MAX * 12))
+#define RECORD_BODY_BYTES_MAX (22 + LOCATOR_BYTES_MAX)
 struct record {
 	struct node_id id;
 	uint64_t issued_ms; /* the newer one counts */

@@ -1,41 +1,11 @@
-/* What opens and ends circuits: OPEN, OPENED, CLOSE, and NAK. */
+/* What opens, ends and tests circuits: OPEN, OPENED, CLOSE, TEST and RECEIPT.
+ */
 #include <assert.h>
 #include <string.h>
 
 #include "proto/msg_codec.h"
 #include "proto/packet.h"
 #include "proto/schema/control.pb-c.h"
-
-static bool nak_read(struct msg *out, const ProtobufCMessage *base)
-{
-	const Qanat__Nak *pb = (const Qanat__Nak *)base;
-	struct msg_nak *m = &out->nak;
-
-	if (pb->code == 0 || pb->code >= NAK_CODES)
-		return false;
-	m->code = (enum nak_code)pb->code;
-	return bytes_read(m->origin.b, ID_LEN, &pb->origin) &&
-	       bytes_read(m->nonce.b, NONCE_LEN, &pb->nonce);
-}
-
-static size_t nak_write(struct buf *out, const struct msg *msg)
-{
-	const struct msg_nak *m = &msg->nak;
-	Qanat__Nak pb = QANAT__NAK__INIT;
-
-	pb.origin = bytes_of(m->origin.b, ID_LEN);
-	pb.nonce = bytes_of(m->nonce.b, NONCE_LEN);
-	pb.code = m->code;
-	return codec_pack(out, &pb.base);
-}
-
-const struct msg_codec codec_nak = {
-	.name = "NAK",
-	.bytes_max = FRAME_SMALL_BYTES_MAX,
-	.desc = &qanat__nak__descriptor,
-	.read = nak_read,
-	.write = nak_write,
-};
 
 static bool mtu_read(uint16_t *out, uint32_t mtu)
 {
@@ -138,15 +108,57 @@ const struct msg_codec codec_opened = {
 	.write = opened_write,
 };
 
+void msg_close_seal(struct msg_close *m)
+{
+	struct buf b = buf_of(m->body, sizeof m->body);
+
+	buf_bytes(&b, m->open_id.b, NONCE_LEN);
+	buf_u8(&b, (uint8_t)m->reason);
+	buf_bytes(&b, m->reporter.b, ID_LEN);
+	buf_bytes(&b, m->next.b, ID_LEN);
+	assert(!b.bad && b.len == CLOSE_BODY_BYTES);
+}
+
+static bool reason_read(enum close_reason *out, uint32_t reason)
+{
+	*out = (enum close_reason)reason;
+	return reason >= 1 && reason < CLOSE_REASONS;
+}
+
+static bool close_body_read(struct msg_close *m)
+{
+	static const struct nonce none;
+	struct view v = view_of(m->body, sizeof m->body);
+	uint8_t reason;
+
+	view_copy(&v, m->open_id.b, NONCE_LEN);
+	reason = view_u8(&v);
+	view_copy(&v, m->reporter.b, ID_LEN);
+	view_copy(&v, m->next.b, ID_LEN);
+	return !v.bad && reason_read(&m->reason, reason) &&
+	       memcmp(m->open_id.b, none.b, NONCE_LEN) != 0;
+}
+
+static bool close_signed_read(struct msg_close *m, const Qanat__Close *pb)
+{
+	m->label = 0;
+	return pb->open_id.len == 0 && pb->label == 0 && pb->reason == 0 &&
+	       pb->reporter.len == 0 &&
+	       bytes_read(m->body, sizeof m->body, &pb->body) &&
+	       bytes_read(m->sig, SIG_LEN, &pb->sig) && close_body_read(m);
+}
+
 static bool close_read(struct msg *out, const ProtobufCMessage *base)
 {
 	const Qanat__Close *pb = (const Qanat__Close *)base;
 	struct msg_close *m = &out->close;
 
-	if (pb->reason == 0 || pb->reason >= CLOSE_REASONS)
-		return false;
-	m->reason = (enum close_reason)pb->reason;
-	return bytes_read(m->open_id.b, NONCE_LEN, &pb->open_id) &&
+	m->is_signed = pb->body.len != 0;
+	if (m->is_signed)
+		return close_signed_read(m, pb);
+	m->next = (struct node_id){ 0 };
+	return pb->sig.len == 0 && reason_read(&m->reason, pb->reason) &&
+	       bytes_read(m->open_id.b, NONCE_LEN, &pb->open_id) &&
 	       bytes_read(m->reporter.b, ID_LEN, &pb->reporter) &&
 	       label_read(&m->label, pb->label);
 }
@@ -156,6 +168,11 @@ static size_t close_write(struct buf *out, const struct msg *msg)
 	const struct msg_close *m = &msg->close;
 	Qanat__Close pb = QANAT__CLOSE__INIT;
 
+	if (m->is_signed) {
+		pb.body = bytes_of(m->body, sizeof m->body);
+		pb.sig = bytes_of(m->sig, SIG_LEN);
+		return codec_pack(out, &pb.base);
+	}
 	pb.open_id = bytes_of(m->open_id.b, NONCE_LEN);
 	pb.label = m->label;
 	pb.reason = m->reason;
@@ -169,4 +186,91 @@ const struct msg_codec codec_close = {
 	.desc = &qanat__close__descriptor,
 	.read = close_read,
 	.write = close_write,
+};
+
+static bool hop_number_read(uint8_t *out, uint32_t hop)
+{
+	*out = (uint8_t)hop;
+	return hop >= 1 && hop <= HOPS_MAX;
+}
+
+static bool test_read(struct msg *out, const ProtobufCMessage *base)
+{
+	const Qanat__Test *pb = (const Qanat__Test *)base;
+	struct msg_test *m = &out->test;
+
+	m->token = pb->token;
+	return bytes_read(m->open_id.b, NONCE_LEN, &pb->open_id) &&
+	       hop_number_read(&m->hop, pb->hop);
+}
+
+static size_t test_write(struct buf *out, const struct msg *msg)
+{
+	const struct msg_test *m = &msg->test;
+	Qanat__Test pb = QANAT__TEST__INIT;
+
+	pb.open_id = bytes_of(m->open_id.b, NONCE_LEN);
+	pb.token = m->token;
+	pb.hop = m->hop;
+	return codec_pack(out, &pb.base);
+}
+
+const struct msg_codec codec_test = {
+	.name = "TEST",
+	.bytes_max = FRAME_SMALL_BYTES_MAX,
+	.desc = &qanat__test__descriptor,
+	.read = test_read,
+	.write = test_write,
+};
+
+void msg_receipt_seal(struct msg_receipt *m)
+{
+	struct buf b = buf_of(m->body, sizeof m->body);
+
+	buf_bytes(&b, m->open_id.b, NONCE_LEN);
+	buf_be64(&b, m->token);
+	buf_u8(&b, m->hop);
+	buf_bytes(&b, m->node.b, ID_LEN);
+	buf_be64(&b, m->n_forth);
+	buf_be64(&b, m->n_back);
+	assert(!b.bad && b.len == RECEIPT_BODY_BYTES);
+}
+
+static bool receipt_body_read(struct msg_receipt *m)
+{
+	struct view v = view_of(m->body, sizeof m->body);
+
+	view_copy(&v, m->open_id.b, NONCE_LEN);
+	m->token = view_be64(&v);
+	m->hop = view_u8(&v);
+	view_copy(&v, m->node.b, ID_LEN);
+	m->n_forth = view_be64(&v);
+	m->n_back = view_be64(&v);
+	return !v.bad && hop_number_read(&m->hop, m->hop);
+}
+
+static bool receipt_read(struct msg *out, const ProtobufCMessage *base)
+{
+	const Qanat__Receipt *pb = (const Qanat__Receipt *)base;
+	struct msg_receipt *m = &out->receipt;
+
+	return bytes_read(m->body, sizeof m->body, &pb->body) &&
+	       bytes_read(m->sig, SIG_LEN, &pb->sig) && receipt_body_read(m);
+}
+
+static size_t receipt_write(struct buf *out, const struct msg *msg)
+{
+	Qanat__Receipt pb = QANAT__RECEIPT__INIT;
+
+	pb.body = bytes_of(msg->receipt.body, sizeof msg->receipt.body);
+	pb.sig = bytes_of(msg->receipt.sig, SIG_LEN);
+	return codec_pack(out, &pb.base);
+}
+
+const struct msg_codec codec_receipt = {
+	.name = "RECEIPT",
+	.bytes_max = FRAME_SMALL_BYTES_MAX,
+	.desc = &qanat__receipt__descriptor,
+	.read = receipt_read,
+	.write = receipt_write,
 };

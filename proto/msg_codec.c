@@ -18,6 +18,15 @@ static const struct msg_codec *const codecs[MSG_TYPES] = {
 	[MSG_PEER_QUERY] = &codec_peer_query,
 	[MSG_PEER_INFO] = &codec_peer_info,
 	[MSG_PING] = &codec_ping,
+	[MSG_BEACON] = &codec_beacon,
+	[MSG_BEAT] = &codec_beat,
+	[MSG_STORE] = &codec_store,
+	[MSG_STORED] = &codec_stored,
+	[MSG_LOOKUP] = &codec_lookup,
+	[MSG_FOUND] = &codec_found,
+	[MSG_NO_RECORD] = &codec_no_record,
+	[MSG_TEST] = &codec_test,
+	[MSG_RECEIPT] = &codec_receipt,
 };
 
 static const struct msg_codec *codec_find(uint8_t type)

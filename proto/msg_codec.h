@@ -32,6 +32,13 @@ extern const struct msg_codec codec_hello, codec_link, codec_peer_query,
 	codec_peer_info, codec_ping;
 extern const struct msg_codec codec_probe, codec_answer;
 extern const struct msg_codec codec_nak, codec_open, codec_opened, codec_close;
+extern const struct msg_codec codec_beacon, codec_beat;
+extern const struct msg_codec codec_store, codec_stored, codec_lookup,
+	codec_found, codec_no_record;
+extern const struct msg_codec codec_test, codec_receipt;
+
+/* Of every body that has one: its first byte. */
+#define BODY_VERSION 1
 
 /* Unpacks without the heap.  protobuf-c turns a few bytes into many (a small
  * field costs it 40 bytes of bookkeeping), so everything it asks for comes out

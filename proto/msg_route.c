@@ -1,12 +1,10 @@
-/* Paths: lists of hops, PROBE, the signed route and ANSWER. */
+/* Paths: lists of hops, the signed route and ANSWER. */
 #include <assert.h>
 #include <sodium.h>
 #include <string.h>
 
 #include "proto/msg_codec.h"
 #include "proto/schema/control.pb-c.h"
-
-#define BODY_VERSION 1
 
 /* The route's body without its hops. */
 #define ROUTE_BODY_FIXED_BYTES 78
@@ -61,82 +59,6 @@ void hops_write(struct buf *out, const struct hop_list *hops)
 	for (size_t i = 0; i < hops->n; i++)
 		hop_write(out, &hops->hop[i]);
 }
-
-static bool probe_body_read(struct msg_probe *m)
-{
-	struct view v = view_of(m->body, sizeof m->body);
-	uint8_t version = view_u8(&v);
-
-	m->flags = view_u8(&v);
-	m->ttl = view_u8(&v);
-	view_copy(&v, m->origin.b, ID_LEN);
-	view_copy(&v, m->target.b, ID_LEN);
-	view_copy(&v, m->nonce.b, NONCE_LEN);
-	m->issued_ms = view_be64(&v);
-	m->valid_ms = view_be32(&v);
-	return !v.bad && version == BODY_VERSION && m->ttl >= 1 &&
-	       m->ttl <= HOPS_MAX && m->valid_ms <= PROBE_VALID_MS &&
-	       memcmp(m->origin.b, m->target.b, ID_LEN) != 0;
-}
-
-void msg_probe_seal(struct msg_probe *m)
-{
-	struct buf b = buf_of(m->body, sizeof m->body);
-
-	buf_u8(&b, BODY_VERSION);
-	buf_u8(&b, m->flags);
-	buf_u8(&b, m->ttl);
-	buf_bytes(&b, m->origin.b, ID_LEN);
-	buf_bytes(&b, m->target.b, ID_LEN);
-	buf_bytes(&b, m->nonce.b, NONCE_LEN);
-	buf_be64(&b, m->issued_ms);
-	buf_be32(&b, m->valid_ms);
-	assert(!b.bad && b.len == PROBE_BODY_BYTES);
-}
-
-static bool probe_read(struct msg *out, const ProtobufCMessage *base)
-{
-	const Qanat__Probe *pb = (const Qanat__Probe *)base;
-	struct msg_probe *m = &out->probe;
-	struct view v = view_of(pb->hops.data, pb->hops.len);
-	size_t n = pb->hops.len / HOP_WIRE_BYTES;
-
-	if (!bytes_read(m->body, sizeof m->body, &pb->body) ||
-	    !bytes_read(m->sig_origin, SIG_LEN, &pb->sig_origin) ||
-	    !probe_body_read(m))
-		return false;
-	m->deadline_ms = pb->deadline_ms;
-	/* It has crossed one link more than it has relays; so there is room for
-	 * the target behind them too. */
-	if (m->deadline_ms > PROBE_DEADLINE_MAX_MS || n >= m->ttl ||
-	    !hops_read(&m->hops, n, &v) || view_left(&v) != 0)
-		return false;
-	return !hops_contain(&m->hops, &m->origin) &&
-	       !hops_contain(&m->hops, &m->target);
-}
-
-static size_t probe_write(struct buf *out, const struct msg *msg)
-{
-	const struct msg_probe *m = &msg->probe;
-	uint8_t hops[HOPS_MAX * HOP_WIRE_BYTES];
-	struct buf b = buf_of(hops, sizeof hops);
-	Qanat__Probe pb = QANAT__PROBE__INIT;
-
-	hops_write(&b, &m->hops);
-	pb.body = bytes_of(m->body, sizeof m->body);
-	pb.sig_origin = bytes_of(m->sig_origin, SIG_LEN);
-	pb.deadline_ms = m->deadline_ms;
-	pb.hops = bytes_of(hops, b.len);
-	return codec_pack(out, &pb.base);
-}
-
-const struct msg_codec codec_probe = {
-	.name = "PROBE",
-	.bytes_max = PROBE_BYTES_MAX,
-	.desc = &qanat__probe__descriptor,
-	.read = probe_read,
-	.write = probe_write,
-};
 
 /* Also what makes a route free of loops: no id twice, the origin in no place,
  * the target in the last. */

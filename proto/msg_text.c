@@ -25,6 +25,7 @@ const char *nak_code_text(enum nak_code c)
 		[NAK_DEAD_END] = "dead end", [NAK_DUPLICATE] = "duplicate",
 		[NAK_TTL] = "hop limit",     [NAK_RATE] = "rate limit",
 		[NAK_TIMEOUT] = "timeout",   [NAK_LINK] = "link down",
+		[NAK_BUDGET] = "budget",
 	};
 
 	return pick(names, ARRAY_LEN(names), c);

@@ -12,11 +12,19 @@
 void msg_random(struct msg *out, enum msg_type type, struct rng *r);
 /* `n_hops` links; first_sig is drawn. */
 void route_random(struct route_proof *out, size_t n_hops, struct rng *r);
+/* Paths from any roots to `leaf`. */
+void locator_random(struct locator *out, const struct node_id *leaf,
+		    struct rng *r);
+void record_random(struct record *out, struct rng *r);
 
 /* NULL, or the invariant that `m` breaks. */
 const char *msg_fault(const struct msg *m);
 const char *route_fault(const struct route_proof *r);
+const char *locator_fault(const struct locator *l);
+const char *record_fault(const struct record *r);
 
 /* Whether both say the same. */
 bool msg_equal(const struct msg *a, const struct msg *b);
 bool route_equal(const struct route_proof *a, const struct route_proof *b);
+bool locator_equal(const struct locator *a, const struct locator *b);
+bool record_equal(const struct record *a, const struct record *b);

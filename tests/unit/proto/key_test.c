@@ -59,6 +59,26 @@ static const char *const signatures[SIGN_PURPOSES] = {
 			    "37ee7c207e18bff2b40ea5951e951de1"
 			    "f8b65972bcdbdd77acf3e2cb66907b6c"
 			    "dc49310efd7534fb812fec2798e82d0d",
+	[SIGN_TREE_ROOT] = "576e5ab4d4781bdf2acfc41b2d25ecf2"
+			   "cb1fe9fb6ee6cd3c52aa3a4a26e10cde"
+			   "8aa71c305d9e0e0746a818e2907a4170"
+			   "5dfd768cda187759c2a28b51eb9a3200",
+	[SIGN_TREE_HOP] = "2c248d3cde8ad49abffaead189946f5c"
+			  "7d46a43f2aacf49a87c659c46ffcd31c"
+			  "b5abc624349da239c236fef66e03224c"
+			  "5f9895234a3cc5f4786709b6469cc50d",
+	[SIGN_RECORD] = "89e2781b8aedfae799c2d8d4c131f985"
+			"2b5758f1879a220333b3f023ba086ec5"
+			"807c4f45f7eb6b48cdcc620f9c48174e"
+			"587a17779e607b453cd893bd826f9d02",
+	[SIGN_NO_RECORD] = "2d1424e330f1b382e53b2205c13d3770"
+			   "b60d08b5d4b28d9504197a9ef10fb228"
+			   "988e55e823c32ca734140b1140d55e16"
+			   "b348c5481a7d587c7213097ef830d408",
+	[SIGN_RECEIPT] = "4925079beab8bf194baa5482ccead5f3"
+			 "a96f2a65284d252dba612d0c8b89c925"
+			 "ea574b6f4e05ea0f426b6d672a90bb6a"
+			 "8ba43cf3a9da33b9b50858e0de40b80c",
 };
 
 static const struct node_hash ca = { { 0x45, 0x93, 0xbf, 0xc4, 0xca } };

@@ -320,11 +320,13 @@ static void no_room_for_the_target(struct msg *m)
 
 static void nak_code_0(struct msg *m)
 {
+	m->nak.has_blame = false;
 	m->nak.code = (enum nak_code)0;
 }
 
-static void nak_code_7(struct msg *m)
+static void nak_code_unknown(struct msg *m)
 {
+	m->nak.has_blame = false;
 	m->nak.code = NAK_CODES;
 }
 
@@ -365,16 +367,19 @@ static void opened_mtu(struct msg *m)
 
 static void close_reason_0(struct msg *m)
 {
+	m->close.is_signed = false;
 	m->close.reason = (enum close_reason)0;
 }
 
 static void close_reason_8(struct msg *m)
 {
+	m->close.is_signed = false;
 	m->close.reason = CLOSE_REASONS;
 }
 
 static void close_label(struct msg *m)
 {
+	m->close.is_signed = false;
 	m->close.label = LABEL_MASK + 1;
 }
 
@@ -416,7 +421,7 @@ static void values_out_of_range_are_invalid(void **state)
 		{ "further than its ttl", MSG_PROBE, more_relays_than_ttl },
 		{ "no room for the target", MSG_PROBE, no_room_for_the_target },
 		{ "no code", MSG_NAK, nak_code_0 },
-		{ "an unknown code", MSG_NAK, nak_code_7 },
+		{ "an unknown code", MSG_NAK, nak_code_unknown },
 		{ "a label with part bits", MSG_OPEN, open_label },
 		{ "a circuit without MTU", MSG_OPEN, open_mtu },
 		{ "signed about another route", MSG_OPEN, open_other_route },
