@@ -226,7 +226,7 @@ void channel_end(struct channel *c, const char *why)
 {
 	struct channels *set = c->set;
 	enum stream_error error = c->is_up ? STREAM_RESET : STREAM_UNREACHABLE;
-	uint8_t packet[CIRCUIT_MTU_MIN];
+	uint8_t packet[NGTCP2_MAX_UDP_PAYLOAD_SIZE];
 	size_t n;
 
 	if (c->is_ending)

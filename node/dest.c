@@ -1,5 +1,6 @@
 #include "node/dest.h"
 
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,7 +128,14 @@ static void try_another(struct dest *t)
 	struct dests *d = t->dests;
 	struct channel *c = t->client;
 	circuit_no circuit = channel_circuit(c);
+	struct circuit_info info = { 0 };
+	char name[NAME_ID_TEXT_MAX];
 
+	name_of_id(name, &t->id);
+	router_circuit_get(d->router, circuit, &info);
+	log_info("no answer over a circuit, trying another path: circuit=%u "
+		 "dest=%s mtu=%u packets_in=%" PRIu64,
+		 circuit, name, info.mtu, info.n_packets[0]);
 	t->is_second_try = true;
 	t->client = NULL;
 	channel_close(c, "no answer over the circuit");

@@ -33,6 +33,8 @@ static void session_measured(void *ctx, session_no s,
 {
 	struct overlay *o = ctx;
 
+	log_debug("link measured: session=%u cost_100us=%u mtu=%u", s,
+		  link->cost_100us, link->mtu);
 	router_session_measured(o->router, s, link, loop_now(o->loop));
 }
 

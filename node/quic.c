@@ -70,11 +70,20 @@ static void set_settings(const struct quic *q, ngtcp2_settings *s, nsec now)
 }
 
 /* The sizes that path MTU discovery tries: the link's own first, so that one
- * round trip settles it in the common case. */
+ * round trip settles it in the common case.  ngtcp2 gives each about five probe
+ * timeouts, and never tries again what failed: with few sizes a peer that was
+ * stopped for a tenth of a second would keep the least for good. */
 static void set_probes(struct quic *q)
 {
-	static const uint16_t common[] = { 1472, 1452, 1404 };
+	static const uint16_t common[] = {
+		1472, 1452,       /* Ethernet */
+		1404, 1392, 1372, /* tunnels, such as WireGuard's 1420 */
+		1342,       /* an inner packet of TUN_MTU_MIN in one part */
+		1252, 1232, /* the 1280 of IPv6 */
+	};
 	size_t max = q->config.udp_payload_max;
+
+	_Static_assert(ARRAY_LEN(common) < QUIC_PROBES_MAX, "and `max`");
 
 	if (max <= NGTCP2_MAX_UDP_PAYLOAD_SIZE)
 		return;

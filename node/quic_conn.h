@@ -7,7 +7,8 @@
 #include "node/quic_table.h"
 
 enum {
-	CRYPTO_LEVELS = 4
+	CRYPTO_LEVELS = 4,
+	QUIC_PROBES_MAX = 10,
 };
 
 struct quic {
@@ -27,7 +28,7 @@ struct quic {
 	size_t n_crypto[CRYPTO_LEVELS];
 	ngtcp2_cid first_dcid; /* a server's: the client's invention */
 	bool has_first_dcid;
-	uint16_t probes[4];
+	uint16_t probes[QUIC_PROBES_MAX];
 	size_t n_probes;
 	uint64_t n_datagrams_acked, n_datagrams_lost;
 };

@@ -136,9 +136,9 @@
 #define PART_NUMBER_BYTES 2
 #define SESSION_CID_BYTES 4
 #define CHANNEL_CID_BYTES 4
-#define SESSION_OVERHEAD  32 /* a session packet around a circuit payload */
-#define CHANNEL_OVERHEAD  30 /* a channel packet around an IP packet */
-#define CIRCUIT_MTU_MIN   1200
+#define SESSION_OVERHEAD  32   /* a session packet around a circuit payload */
+#define CHANNEL_OVERHEAD  30   /* a channel packet around an IP packet */
+#define CIRCUIT_MTU_MIN   1168 /* what QUIC carries at least: 1200 */
 #define CIRCUIT_MTU_MAX   1440
 #define TUN_MTU_MIN       1280
 #define PARTS_PENDING_MAX 16

@@ -64,6 +64,47 @@ def test_wires(make_short_lab, kind, static):
         assert a.curl(f"http://[{c.address}]:8080/page", socks=socks).stdout == text
 
 
+# Of the wire in the middle, and of circuits over it.  What is left for UDP lies on
+# both sides of 1232, which a session needs for a whole packet of QUIC's least size.
+HIDDEN = {
+    "a WireGuard tunnel": (1420, 1360),
+    "the least of IPv6": (1280, 1220),
+    "hardly enough for QUIC": (1240, 1168),
+}
+
+
+@pytest.mark.parametrize(("mtu", "circuit_mtu"), HIDDEN.values(), ids=HIDDEN)
+def test_narrow_wire_that_nobody_sees(make_short_lab, mtu, circuit_mtu):
+    """a - [a router - a narrow wire - a router] - b - c: the devices of a and b say 1500."""
+    lab = make_short_lab("narrow")
+    sections = {"discovery": {"lan": "off"}, "service web": {"port": 8080, "allow": "*"}}
+    a, b, c = lab.nodes("a", "b", "c", sections=sections)
+    left, right = lab.host("left"), lab.host("right")
+    near = lab.wire(a, left, v6=False)
+    middle = lab.wire(left, right, v6=False, mtu=mtu)
+    far = lab.wire(right, b, v6=False)
+    lab.wire(b, c, static=True)
+    for host, towards in ((a, near.address(left)), (left, middle.address(right)),
+                          (right, middle.address(left)), (b, far.address(right))):
+        host.run("ip", "route", "add", "default", "via", towards)
+    for router in (left, right):
+        router.sysctl("net.ipv4.ip_forward", 1)
+    a.sections["peer b"] = {"address": far.address(b, netlab.UDP_PORT)}
+    lab.start()
+    for one, other in ((a, b), (b, c)):
+        one.log_wait(f"session up: .*peer={other.fuse}", timeout=20)
+    for one, other in ((a, c), (c, a), (a, b)):
+        one.ping(other)
+    netlab.wait_for("the search for the MTU", lambda: a.ask("links")["links"][0]["mtu_bytes"] == circuit_mtu)
+    text = "0123456789" * 100_000
+    root = lab.dir / "www"
+    root.mkdir()
+    (root / "page").write_text(text)
+    c.web(root, c.address)
+    for socks in (True, False):
+        assert a.curl(f"http://[{c.address}]:8080/page", socks=socks).stdout == text
+
+
 def random_graph(rng, n, extra):
     """Edges of a connected graph: a random tree, and some more."""
     edges = {(rng.randrange(i), i) for i in range(1, n)}

@@ -261,22 +261,41 @@ static void a_stream_survives_the_death_of_its_path(void **state)
 	lab_free(lab);
 }
 
-/* A link whose MTU is not known yet carries 1168 bytes: less than a channel's
- * first packets, which go in two parts. */
-static void a_narrow_circuit_carries_a_channel_in_parts(void **state)
-{
-	const struct msg_link narrow = { .cost_100us = 100, .mtu = 1168 };
-	struct lab *lab = lab_new();
-	struct session_info s = { 0 };
-	struct overlay *b;
+/* A link whose MTU is not known yet carries 1168 bytes. */
+#define NARROW 1168
 
-	(void)state;
-	b = lab->n[1].overlay;
+/* B's sessions measure their links, and tell it now and then. */
+static void narrow_links(struct lab *lab)
+{
+	const struct msg_link narrow = { .cost_100us = 100, .mtu = NARROW };
+	struct overlay *b = lab->n[1].overlay;
+	struct session_info s = { 0 };
+
 	while (sessions_next(b->sessions, s.no, &s))
 		router_session_measured(b->router, s.no, &narrow,
 					loop_now(lab->loop));
+}
+
+static bool is_opened_over_narrow_links(struct lab *lab)
+{
+	narrow_links(lab);
+	return lab_is_opened(lab);
+}
+
+/* Less than a channel's first packets, which go in two parts. */
+static void a_narrow_circuit_carries_a_channel_in_parts(void **state)
+{
+	struct lab *lab = lab_new();
+	struct circuit_info c = { 0 };
+
+	(void)state;
+	narrow_links(lab);
 	seen.data = mem_calloc(1, BULK);
 	lab_ask(lab, lab_id(lab, 2), STREAM_TCP);
+	lab_run_until(lab, is_opened_over_narrow_links);
+	/* More than a link has would never arrive. */
+	assert_true(router_circuit_next(lab->n[1].overlay->router, 0, &c));
+	assert_int_equal(c.mtu, NARROW);
 	lab_run_until(lab, lab_is_closed);
 	assert_int_equal(seen.why, STREAM_OK);
 	assert_int_equal(seen.n_bytes, BULK);
