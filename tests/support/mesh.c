@@ -45,8 +45,15 @@ static bool check_chain(void *ctx, const uint8_t *chain, size_t len,
 
 struct mesh *mesh_new(uint64_t seed)
 {
+	return mesh_new_with(
+		seed, &(struct mesh_options){ .flood_below = UINT32_MAX });
+}
+
+struct mesh *mesh_new_with(uint64_t seed, const struct mesh_options *options)
+{
 	struct mesh *m = mem_new(m);
 
+	m->options = *options;
 	rng_init(&m->rng, seed);
 	m->now = NS_PER_S;
 	m->trace = UINT64_C(0xcbf29ce484222325);
@@ -70,6 +77,8 @@ static void start_router(struct mesh *m, size_t i)
 		.chain_len = KEY_LEN,
 		.check = check_chain,
 		.transit = n->transit,
+		.flood_below = m->options.flood_below,
+		.crypto = m->options.is_cheap ? &mesh_cheap_crypto : NULL,
 		.wall_ms = mesh_wall(m),
 	};
 

@@ -34,7 +34,16 @@ struct mesh_event {
  * it. */
 typedef bool mesh_filter(void *ctx, size_t from, size_t to, struct msg *m);
 
+struct mesh_options {
+	/* Nodes: smaller networks are flooded; 0: every probe is steered. */
+	uint32_t flood_below;
+	bool is_cheap; /* signatures by mesh_cheap_crypto */
+};
+extern const struct router_crypto mesh_cheap_crypto;
+
+/* Floods at any size, with Ed25519. */
 struct mesh *mesh_new(uint64_t seed);
+struct mesh *mesh_new_with(uint64_t seed, const struct mesh_options *options);
 void mesh_free(struct mesh *m);
 
 size_t mesh_add_node(struct mesh *m, bool transit);

@@ -74,6 +74,7 @@ struct crossing {
 };
 
 struct mesh {
+	struct mesh_options options;
 	struct rng rng;
 	struct crossing *crossings;
 	nsec now;
