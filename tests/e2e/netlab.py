@@ -255,12 +255,21 @@ class Wire:
             if ":" in text:
                 host.run("ip", "addr", "replace", f"{text}/64", "dev", dev, "nodad")
 
-    def swallow(self):
-        """Loses every packet, and nobody is told."""
+    def filter(self, policy):
         for host, dev in self.ends:
             host.run("nft", f"add table netdev cut-{dev}")
             host.run("nft", f"add chain netdev cut-{dev} in "
-                     f"{{ type filter hook ingress device {dev} priority 0; policy drop; }}")
+                     f"{{ type filter hook ingress device {dev} priority 0; policy {policy}; }}")
+
+    def swallow(self):
+        """Loses every packet, and nobody is told."""
+        self.filter("drop")
+
+    def swallow_long(self, n):
+        """Loses the UDP packets over `n` bytes."""
+        self.filter("accept")
+        for host, dev in self.ends:
+            host.run("nft", f"add rule netdev cut-{dev} in udp length > {n} drop")
 
     def restore(self):
         for host, dev in self.ends:

@@ -105,6 +105,29 @@ def test_narrow_wire_that_nobody_sees(make_short_lab, mtu, circuit_mtu):
         assert a.curl(f"http://[{c.address}]:8080/page", socks=socks).stdout == text
 
 
+def test_another_path_is_tried_when_nobody_answers(make_short_lab):
+    """The circuit a - b - d opens, but what is long gets lost on it: a - c - e - d."""
+    lab = make_short_lab("silent")
+    a, b, c, d, e = lab.nodes("a", "b", "c", "d", "e")
+    lab.wire(a, b)
+    bad = lab.wire(b, d)
+    for left, right in ((a, c), (c, e), (e, d)):
+        lab.wire(left, right)
+    lab.start()
+    met(lab)
+    for n in (b, d):
+        netlab.wait_for(f"{n} to know its MTU", lambda: all(s["mtu_bytes"] > 1400 for s in n.ask("links")["links"]))
+    bad.swallow_long(1000)
+    try:
+        a.ping(d)
+        assert a.log_find(f"no answer over a circuit, trying another path: circuit=1 dest={d.fuse}")
+        path = next(x["hops"] for x in a.ask("circuits")["circuits"])
+        assert [hop["node"]["id"] for hop in path] == [n.fuse for n in (c, e, d)]
+        assert b.ask("circuits")["circuits"] == []
+    finally:
+        bad.restore()
+
+
 def random_graph(rng, n, extra):
     """Edges of a connected graph: a random tree, and some more."""
     edges = {(rng.randrange(i), i) for i in range(1, n)}
