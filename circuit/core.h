@@ -14,6 +14,8 @@
 #include "circuit/neighbour.h"
 #include "circuit/open.h"
 #include "circuit/outbox.h"
+#include "circuit/record.h"
+#include "circuit/request.h"
 #include "circuit/ring.h"
 #include "circuit/route.h"
 #include "circuit/router.h"
@@ -62,6 +64,8 @@ struct router {
 	struct blames blames;
 	struct circuits circuits;
 	struct open_ids open_ids;
+	struct records records;
+	struct requests requests;
 };
 
 /* Draws the secret from the configured numbers, and from it all else that is

@@ -73,6 +73,8 @@ static struct neighbour *neighbour_get(struct router *r,
 	bucket_init(&n->probes, PROBE_PEER_RATE, PROBE_PEER_BURST, now);
 	bucket_init(&n->queries, PEER_QUERY_RATE, PEER_QUERY_BURST, now);
 	bucket_init(&n->closes, CLOSE_UNKNOWN_RATE, CLOSE_UNKNOWN_BURST, now);
+	bucket_init(&n->stores, STORE_PEER_RATE, STORE_PEER_BURST, now);
+	bucket_init(&n->lookups, LOOKUP_PEER_RATE, LOOKUP_PEER_BURST, now);
 	TABLE_ADD(&r->table_key, hh, r->neighbours.all, id, sizeof n->id, n);
 	return n;
 }

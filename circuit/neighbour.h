@@ -35,6 +35,8 @@ struct neighbour {
 	struct bucket probes;
 	struct bucket queries;
 	struct bucket closes; /* sent for unknown labels */
+	struct bucket stores;
+	struct bucket lookups;
 	struct origin_quota *origins;
 	unsigned n_seen;     /* probes remembered that it brought first */
 	unsigned n_open_ids; /* likewise of OPENs */

@@ -18,6 +18,7 @@ struct out_msg {
 struct out_event {
 	struct router_event event;
 	struct route_proof *route;
+	struct record *record;
 	struct out_event *prev, *next;
 };
 
@@ -38,6 +39,7 @@ static void event_free(struct out_event *e)
 	if (e == NULL)
 		return;
 	free(e->route);
+	free(e->record);
 	free(e);
 }
 
@@ -109,6 +111,18 @@ void outbox_event(struct outbox *o, const struct router_event *ev,
 		*e->route = *route;
 		e->event.route = e->route;
 	}
+	DL_APPEND(o->events, e);
+}
+
+void outbox_event_record(struct outbox *o, const struct router_event *ev,
+			 const struct record *rec)
+{
+	struct out_event *e = mem_new(e);
+
+	e->record = mem_new(e->record);
+	*e->record = *rec;
+	e->event = *ev;
+	e->event.record = e->record;
 	DL_APPEND(o->events, e);
 }
 

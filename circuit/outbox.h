@@ -29,4 +29,7 @@ void outbox_session_down(struct outbox *o, session_no s);
 /* `route` (may be NULL) is copied. */
 void outbox_event(struct outbox *o, const struct router_event *ev,
 		  const struct route_proof *route);
+/* The record is copied. */
+void outbox_event_record(struct outbox *o, const struct router_event *ev,
+			 const struct record *rec);
 bool outbox_next_event(struct outbox *o, struct router_event *out);

@@ -20,6 +20,9 @@ enum timer_kind {
 	TIMER_ROUTE,   /* route: a stored route expires */
 	TIMER_CIRCUIT, /* circuit: pending too long, or idle */
 	TIMER_OPEN_ID, /* open: a remembered open_id */
+	TIMER_RECORD,  /* record: our own is due; a sweep */
+	TIMER_REQUEST, /* request: a reply is awaited */
+	TIMER_STORE,   /* request: our record is sent again */
 	TIMER_KINDS,
 };
 

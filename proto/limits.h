@@ -69,16 +69,29 @@
 #define PARKED_MAX_NS       (2 * NS_PER_S)
 
 /* Trees, records and steered probes, protocol.md 10 to 12 */
-#define TREES                 4
-#define TREE_ANY              TREES /* a probe that is pinned to no tree */
-#define TREE_FLOOD            (TREES + 1) /* a copy of a flood */
-#define TREE_PATH_MAX         64   /* nodes from root to node, both included */
-#define TREE_LIFE_S           3600 /* a signed path from a root is good */
-#define TREE_BEAT_NS          (60 * NS_PER_S)
-#define TREE_ROOT_DEAD_MS     180000 /* three beats missed */
-#define TREE_REFRESH_NS       (900 * NS_PER_S)
-#define RECORD_LIFE_S         900
-#define RECORD_STORE_NS       (600 * NS_PER_S)
+#define TREES             4
+#define TREE_ANY          TREES       /* a probe that is pinned to no tree */
+#define TREE_FLOOD        (TREES + 1) /* a copy of a flood */
+#define TREE_PATH_MAX     64   /* nodes from root to node, both included */
+#define TREE_LIFE_S       3600 /* a signed path from a root is good */
+#define TREE_BEAT_NS      (60 * NS_PER_S)
+#define TREE_ROOT_DEAD_MS 180000 /* three beats missed */
+#define TREE_REFRESH_NS   (900 * NS_PER_S)
+#define RECORD_LIFE_S     900
+#define RECORD_STORE_NS   (600 * NS_PER_S)
+/* Stores that a change causes: their spacing, at first and at last; how long
+ * the trees must have been quiet, and at most; how far apart the owners are
+ * after a root has changed; how long a root then knows what is not there. */
+#define RECORD_SPACING_NS         (5 * NS_PER_S)
+#define RECORD_SPACING_MAX_NS     (60 * NS_PER_S)
+#define RECORD_QUIET_NS           (200 * NS_PER_MS)
+#define RECORD_QUIET_MAX_NS       (2 * NS_PER_S)
+#define RECORD_SPREAD_PER_NODE_NS (5 * NS_PER_MS)
+#define RECORD_SPREAD_MAX_NS      (60 * NS_PER_S)
+#define RECORD_SETTLE_NS          (5 * NS_PER_S)
+/* One that is not acknowledged is sent again. */
+#define STORE_RETRY_NS        NS_PER_S
+#define STORE_RETRY_MAX_NS    (60 * NS_PER_S)
 #define RECORD_REPLICAS       3
 #define RECORDS_MAX           16384 /* stored for others */
 #define RECORDS_CACHED_MAX    1024
@@ -88,21 +101,26 @@
 #define STEER_PROBE_BYTES_MAX 9216 /* four paths of 64 nodes and a chain */
 #define REQUESTS_PENDING_MAX  8192 /* LOOKUP and STORE that we pass on */
 #define REQUEST_HOPS_MAX      64
-#define AVOID_MAX             32
-#define ROUNDS_MAX            7
-#define STEER_COPIES_MAX      3 /* forwarded per (origin, nonce) */
-#define PROBE_BUDGET_MAX      512
-#define FLOOD_BELOW           64 /* nodes: floods instead of steered probes */
-#define BEACON_TREE_RATE      4  /* per neighbour, a second */
-#define BEACON_TREE_BURST     64
-#define STORE_PEER_RATE       20
-#define STORE_PEER_BURST      100
-#define LOOKUP_PEER_RATE      50
-#define LOOKUP_PEER_BURST     200
-#define FLOOD_PEER_RATE       50
-#define FLOOD_PEER_BURST      200
-#define TEST_PEER_RATE        100
-#define TEST_PEER_BURST       200
+/* A reply is awaited for twice the cost of the way and this, and at most. */
+#define REQUEST_SLACK_NS    (200 * NS_PER_MS)
+#define REQUEST_WAIT_MAX_NS (3 * NS_PER_S)
+/* One that comes later is still of use; relays wait as long. */
+#define REQUEST_LATE_NS   (3 * NS_PER_S)
+#define AVOID_MAX         32
+#define ROUNDS_MAX        7
+#define STEER_COPIES_MAX  3 /* forwarded per (origin, nonce) */
+#define PROBE_BUDGET_MAX  512
+#define FLOOD_BELOW       64 /* nodes: floods instead of steered probes */
+#define BEACON_TREE_RATE  4  /* per neighbour, a second */
+#define BEACON_TREE_BURST 64
+#define STORE_PEER_RATE   50
+#define STORE_PEER_BURST  400
+#define LOOKUP_PEER_RATE  50
+#define LOOKUP_PEER_BURST 200
+#define FLOOD_PEER_RATE   50
+#define FLOOD_PEER_BURST  200
+#define TEST_PEER_RATE    100
+#define TEST_PEER_BURST   200
 
 /* Circuits, protocol.md 6 */
 #define CIRCUIT_PENDING_NS    (10 * NS_PER_S)

@@ -287,6 +287,7 @@ struct msg_beat {
 /* Where a node says it is, signed by it (SIGN_RECORD): version(1) id(10)
  * issued_ms(8) life_s(2) flags(1) locator.  With the chain that proves its
  * key. */
+#define RECORD_FLAG_VOLUNTEER 0x01 /* relays for others */
 #define RECORD_BODY_BYTES_MAX (22 + LOCATOR_BYTES_MAX)
 struct record {
 	struct node_id id;
@@ -321,6 +322,8 @@ struct msg_lookup {
 	uint8_t tree;
 	uint8_t hops_left;
 	struct node_id id;
+	uint64_t newer_than_ms; /* of no use but from the replica: what was
+				   issued then, or before */
 };
 struct msg_found {
 	struct nonce nonce;

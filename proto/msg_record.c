@@ -146,6 +146,7 @@ static bool lookup_read(struct msg *out, const ProtobufCMessage *base)
 	const Qanat__Lookup *pb = (const Qanat__Lookup *)base;
 	struct msg_lookup *m = &out->lookup;
 
+	m->newer_than_ms = pb->newer_than_ms;
 	return bytes_read(m->nonce.b, NONCE_LEN, &pb->nonce) &&
 	       way_read(&m->tree, &m->hops_left, pb->tree, pb->hops_left) &&
 	       bytes_read(m->id.b, ID_LEN, &pb->id);
@@ -160,6 +161,7 @@ static size_t lookup_write(struct buf *out, const struct msg *msg)
 	pb.tree = m->tree;
 	pb.hops_left = m->hops_left;
 	pb.id = bytes_of(m->id.b, ID_LEN);
+	pb.newer_than_ms = m->newer_than_ms;
 	return codec_pack(out, &pb.base);
 }
 

@@ -161,7 +161,8 @@ bool msg_equal(const struct msg *a, const struct msg *b)
 		return SAME(stored.nonce);
 	case MSG_LOOKUP:
 		return SAME(lookup.nonce) && SAME(lookup.tree) &&
-		       SAME(lookup.hops_left) && SAME(lookup.id);
+		       SAME(lookup.hops_left) && SAME(lookup.id) &&
+		       SAME(lookup.newer_than_ms);
 	case MSG_FOUND:
 		return SAME(found.nonce) &&
 		       record_equal(&a->found.record, &b->found.record);

@@ -297,6 +297,7 @@ void msg_random(struct msg *out, enum msg_type type, struct rng *r)
 		out->lookup.tree = (uint8_t)draw(r, 0, TREES - 1);
 		out->lookup.hops_left = (uint8_t)draw(r, 0, REQUEST_HOPS_MAX);
 		rng_fill(r, out->lookup.id.b, ID_LEN);
+		out->lookup.newer_than_ms = rng_u64(r);
 		break;
 	case MSG_FOUND:
 		rng_fill(r, out->found.nonce.b, NONCE_LEN);

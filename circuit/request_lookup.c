@@ -1,0 +1,169 @@
+/* Lookups of our own: replica after replica.  protocol.md 11.4 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "circuit/core.h"
+#include "circuit/record_table.h"
+#include "circuit/tree.h"
+#include "proto/base/mem.h"
+
+/* So many replicas have to say that there is none. */
+#define ABSENT_ENOUGH 2
+
+struct lookup {
+	struct node_id id;
+	unsigned k;         /* the next replica */
+	struct nonce nonce; /* of the last try */
+	unsigned n_absent;
+	struct node_id absent[RECORD_REPLICAS]; /* who said so */
+	UT_hash_handle hh;
+};
+
+static void lookup_free(struct router *r, struct lookup *l)
+{
+	HASH_DEL(r->requests.lookups, l);
+	free(l);
+}
+
+void lookups_deinit(struct router *r)
+{
+	struct lookup *l, *next;
+
+	HASH_ITER (hh, r->requests.lookups, l, next)
+		lookup_free(r, l);
+}
+
+static struct lookup *lookup_find(struct router *r, const struct node_id *id)
+{
+	struct lookup *l;
+
+	TABLE_FIND(&r->table_key, hh, r->requests.lookups, id, sizeof *id, l);
+	return l;
+}
+
+static void end(struct router *r, struct lookup *l, enum lookup_verdict v,
+		nsec now)
+{
+	struct node_id id = l->id;
+
+	r->n.n_lookups_absent += v == LOOKUP_ABSENT;
+	r->n.n_lookups_failed += v == LOOKUP_FAILED;
+	lookup_free(r, l);
+	seek_looked_up(r, &id, v, now);
+}
+
+/* ---- tries ------------------------------------------------------------- */
+
+static bool has_said(const struct lookup *l, const struct node_id *replica)
+{
+	for (unsigned i = 0; i < l->n_absent; i++)
+		if (id_equal(&l->absent[i], replica))
+			return true;
+	return false;
+}
+
+static void note_absent(struct lookup *l, const struct node_id *replica)
+{
+	if (!has_said(l, replica))
+		l->absent[l->n_absent++] = *replica;
+}
+
+static bool send(struct router *r, struct lookup *l, unsigned tree, nsec now)
+{
+	struct request *q = request_own(r, MSG_LOOKUP, &l->id, tree, now);
+
+	if (q == NULL)
+		return false;
+	l->nonce = q->nonce;
+	core_send(r, request_session(r, q)->no, MSG_LOOKUP)->lookup =
+		(struct msg_lookup){ .nonce = q->nonce,
+				     .tree = (uint8_t)tree,
+				     .hops_left = REQUEST_HOPS_MAX,
+				     .id = l->id,
+				     .newer_than_ms =
+					     record_forgotten(r, &l->id) };
+	return true;
+}
+
+/* True if a reply is to be waited for.  A replica that has said so already in
+ * another tree would say the same; we ourselves have looked. */
+static bool try_tree(struct router *r, struct lookup *l, unsigned tree,
+		     nsec now)
+{
+	const struct node_id *root = tree_root(r, tree);
+
+	if (root == NULL || has_said(l, root))
+		return false;
+	if (!tree_is_root(r, tree))
+		return send(r, l, tree, now);
+	if (records_are_settled(r, tree, now))
+		note_absent(l, root);
+	return false;
+}
+
+static void go_on(struct router *r, struct lookup *l, nsec now)
+{
+	while (l->n_absent < ABSENT_ENOUGH && l->k < RECORD_REPLICAS)
+		if (try_tree(r, l, record_tree(&l->id, l->k++), now))
+			return;
+	end(r, l, l->n_absent >= ABSENT_ENOUGH ? LOOKUP_ABSENT : LOOKUP_FAILED,
+	    now);
+}
+
+void lookup_start(struct router *r, const struct node_id *id, nsec now)
+{
+	struct lookup *l;
+
+	if (lookup_find(r, id) != NULL)
+		return;
+	r->n.n_lookups++;
+	if (record_cached(r, id, now) != NULL) {
+		r->n.n_lookups_cached++;
+		seek_looked_up(r, id, LOOKUP_FOUND, now);
+		return;
+	}
+	l = mem_new(l);
+	l->id = *id;
+	TABLE_ADD(&r->table_key, hh, r->requests.lookups, id, sizeof l->id, l);
+	go_on(r, l, now);
+}
+
+/* ---- what came of them ------------------------------------------------- */
+
+static bool is_last_try(const struct lookup *l, const struct request *q)
+{
+	return memcmp(&l->nonce, &q->nonce, sizeof q->nonce) == 0;
+}
+
+void lookup_failed(struct router *r, const struct request *q, nsec now)
+{
+	struct lookup *l = lookup_find(r, &q->id);
+
+	if (l != NULL && is_last_try(l, q))
+		go_on(r, l, now);
+}
+
+/* What is older than the one that led nowhere helps no more than nothing. */
+void lookup_found(struct router *r, const struct request *q, nsec now)
+{
+	struct lookup *l = lookup_find(r, &q->id);
+
+	if (l == NULL)
+		return;
+	if (record_cached(r, &q->id, now) != NULL)
+		end(r, l, LOOKUP_FOUND, now);
+	else
+		lookup_failed(r, q, now);
+}
+
+void lookup_absent(struct router *r, const struct request *q,
+		   const struct node_id *replica, nsec now)
+{
+	struct lookup *l = lookup_find(r, &q->id);
+
+	if (l == NULL)
+		return;
+	note_absent(l, replica);
+	if (l->n_absent >= ABSENT_ENOUGH || is_last_try(l, q))
+		go_on(r, l, now);
+}
