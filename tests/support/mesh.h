@@ -23,6 +23,9 @@ struct mesh_link {
 	unsigned loss_permille; /* packets lost, control messages late */
 	uint16_t mtu;
 	nsec notice; /* each end notices a cut within this time */
+	/* Each way; 0: more than ever is sent.  Packets beyond 100 ms of
+	 * waiting are lost, control messages wait. */
+	uint32_t rate_kbps;
 };
 
 struct mesh_event {
@@ -38,6 +41,9 @@ struct mesh_options {
 	/* Nodes: smaller networks are flooded; 0: every probe is steered. */
 	uint32_t flood_below;
 	bool is_cheap; /* signatures by mesh_cheap_crypto */
+	/* For large networks: events, deliveries, routes and the crossings of
+	 * probes are not kept; a watch sees them. */
+	bool is_forgetful;
 };
 extern const struct router_crypto mesh_cheap_crypto;
 
@@ -47,10 +53,14 @@ struct mesh *mesh_new_with(uint64_t seed, const struct mesh_options *options);
 void mesh_free(struct mesh *m);
 
 size_t mesh_add_node(struct mesh *m, bool transit);
+/* From now on the node claims this cost for its links, whatever they are. */
+void mesh_claim(struct mesh *m, size_t node, uint16_t cost_100us);
 /* Its sessions come up at once. */
 size_t mesh_add_link(struct mesh *m, size_t a, size_t b,
 		     const struct mesh_link *link);
 void mesh_cut(struct mesh *m, size_t link);
+/* As mesh_cut(), but this end notices at once: it has moved away. */
+void mesh_unplug(struct mesh *m, size_t link, size_t node);
 void mesh_heal(struct mesh *m, size_t link);
 bool mesh_link_is_up(const struct mesh *m, size_t link);
 /* The node's links are cut, its router is gone; then a new one, with the routes
@@ -61,15 +71,44 @@ bool mesh_is_alive(const struct mesh *m, size_t node);
 
 void mesh_set_filter(struct mesh *m, mesh_filter *filter, void *ctx);
 
+struct mesh_delivery {
+	nsec at;
+	size_t node;
+	circuit_no circuit;
+	uint64_t tag;
+	unsigned n_hops;
+};
+
+/* Who looks on; each may be NULL. */
+struct mesh_watch {
+	void *ctx;
+	/* A message is on its way; `bytes` as it is on the stream. */
+	void (*sent)(void *ctx, size_t from, size_t to, enum msg_type type,
+		     size_t bytes);
+	void (*event)(void *ctx, size_t node, const struct router_event *ev);
+	void (*delivered)(void *ctx, const struct mesh_delivery *d);
+	/* Whether the node passes on a packet of others; false: it is lost. */
+	bool (*relays)(void *ctx, size_t node);
+	/* Before and after the router of a node is handed a message. */
+	void (*handling)(void *ctx, size_t node, bool begins);
+};
+void mesh_set_watch(struct mesh *m, const struct mesh_watch *watch);
+
 nsec mesh_now(const struct mesh *m);
 void mesh_run(struct mesh *m, nsec until);
 /* Runs until `done` says so or until the time; whether it said so. */
 typedef bool mesh_done(void *ctx, struct mesh *m);
 bool mesh_run_until(struct mesh *m, mesh_done *done, void *ctx, nsec until);
 
+/* After calls to a node's router that did not go through here: takes its
+ * outputs. */
+void mesh_pump(struct mesh *m, size_t node);
+
 size_t mesh_n_nodes(const struct mesh *m);
 size_t mesh_n_links(const struct mesh *m);
 void mesh_link_ends(const struct mesh *m, size_t link, size_t *a, size_t *b);
+/* All links that the node ever had. */
+const size_t *mesh_node_links(const struct mesh *m, size_t node, size_t *n);
 const struct mesh_link *mesh_link_config(const struct mesh *m, size_t link);
 struct router *mesh_router(const struct mesh *m, size_t node);
 const struct identity *mesh_identity(const struct mesh *m, size_t node);
@@ -105,13 +144,6 @@ const struct mesh_event *mesh_opened(const struct mesh *m, size_t node,
 /* Sends a packet into a circuit; false if it is not established. */
 bool mesh_send_packet(struct mesh *m, size_t node, circuit_no c, size_t len,
 		      uint64_t tag);
-struct mesh_delivery {
-	nsec at;
-	size_t node;
-	circuit_no circuit;
-	uint64_t tag;
-	unsigned n_hops;
-};
 const struct mesh_delivery *mesh_deliveries(const struct mesh *m, size_t *n);
 
 /* The count of copies per link starts anew: probes of before are long over. */

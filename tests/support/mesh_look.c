@@ -4,7 +4,7 @@
 struct wire *mesh_wire(const struct mesh *m, size_t node, session_no s,
 		       unsigned *end)
 {
-	const struct node *n = &m->nodes[node];
+	const struct node *n = m->nodes[node];
 	struct wire *w;
 
 	if (s == 0 || s > n->n_sessions)
@@ -35,6 +35,12 @@ void mesh_link_ends(const struct mesh *m, size_t link, size_t *a, size_t *b)
 	*b = m->wires[link].end[1];
 }
 
+const size_t *mesh_node_links(const struct mesh *m, size_t node, size_t *n)
+{
+	*n = m->nodes[node]->n_wires;
+	return m->nodes[node]->wires;
+}
+
 const struct mesh_link *mesh_link_config(const struct mesh *m, size_t link)
 {
 	return &m->wires[link].config;
@@ -42,22 +48,22 @@ const struct mesh_link *mesh_link_config(const struct mesh *m, size_t link)
 
 struct router *mesh_router(const struct mesh *m, size_t node)
 {
-	return m->nodes[node].router;
+	return m->nodes[node]->router;
 }
 
 bool mesh_is_alive(const struct mesh *m, size_t node)
 {
-	return m->nodes[node].router != NULL;
+	return m->nodes[node]->router != NULL;
 }
 
 const struct identity *mesh_identity(const struct mesh *m, size_t node)
 {
-	return &m->nodes[node].self;
+	return &m->nodes[node]->self;
 }
 
 const struct sign_key *mesh_key(const struct mesh *m, size_t node)
 {
-	return &m->nodes[node].key;
+	return &m->nodes[node]->key;
 }
 
 const struct node_hash *mesh_ca(const struct mesh *m)
@@ -67,10 +73,10 @@ const struct node_hash *mesh_ca(const struct mesh *m)
 
 size_t mesh_find(const struct mesh *m, const struct node_id *id)
 {
-	for (size_t i = 0; i < m->n_nodes; i++)
-		if (id_equal(&m->nodes[i].self.id, id))
-			return i;
-	return SIZE_MAX;
+	struct node *n;
+
+	HASH_FIND(hh, m->by_id, id, sizeof *id, n);
+	return n != NULL ? n->index : SIZE_MAX;
 }
 
 session_no mesh_session(const struct mesh *m, size_t node, size_t link)
@@ -96,20 +102,21 @@ bool mesh_session_peer(const struct mesh *m, size_t node, session_no s,
 const struct mesh_event *mesh_events(const struct mesh *m, size_t node,
 				     size_t *n)
 {
-	*n = m->nodes[node].n_events;
-	return m->nodes[node].events;
+	*n = m->nodes[node]->n_events;
+	return m->nodes[node]->events;
 }
 
 const struct mesh_event *mesh_last(const struct mesh *m, size_t node,
 				   enum router_event_type type, size_t peer,
 				   nsec since)
 {
-	const struct node *n = &m->nodes[node];
+	const struct node *n = m->nodes[node];
 
 	for (size_t i = n->n_events; i-- > 0;)
 		if (n->events[i].at >= since &&
 		    n->events[i].event.type == type &&
-		    id_equal(&n->events[i].event.peer, &m->nodes[peer].self.id))
+		    id_equal(&n->events[i].event.peer,
+			     &m->nodes[peer]->self.id))
 			return &n->events[i];
 	return NULL;
 }
@@ -117,13 +124,14 @@ const struct mesh_event *mesh_last(const struct mesh *m, size_t node,
 const struct mesh_event *mesh_opened(const struct mesh *m, size_t node,
 				     size_t peer, nsec since)
 {
-	const struct node *n = &m->nodes[node];
+	const struct node *n = m->nodes[node];
 
 	for (size_t i = n->n_events; i-- > 0;)
 		if (n->events[i].at >= since &&
 		    n->events[i].event.type == ROUTER_CIRCUIT_UP &&
 		    n->events[i].event.is_origin &&
-		    id_equal(&n->events[i].event.peer, &m->nodes[peer].self.id))
+		    id_equal(&n->events[i].event.peer,
+			     &m->nodes[peer]->self.id))
 			return &n->events[i];
 	return NULL;
 }
