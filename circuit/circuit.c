@@ -212,8 +212,9 @@ static void remember_path(struct router *r, const struct circuit *c)
 		&r->circuits.past[r->circuits.n_past++ % CIRCUITS_PAST];
 
 	p->no = c->no;
-	p->hops.n = c->n_hops;
-	memcpy(p->hops.hop, c->hops, c->n_hops * sizeof *c->hops);
+	p->n_hops = c->n_hops;
+	p->hops = mem_realloc(p->hops, p->n_hops, sizeof *p->hops);
+	memcpy(p->hops, c->hops, p->n_hops * sizeof *p->hops);
 }
 
 static bool is_broken(enum close_reason reason)
@@ -309,6 +310,8 @@ void circuits_deinit(struct router *r)
 
 	HASH_ITER (hh, r->circuits.all, c, next)
 		circuit_free(r, c, 0);
+	for (size_t i = 0; i < CIRCUITS_PAST; i++)
+		free(r->circuits.past[i].hops);
 }
 
 /* ---- looking in -------------------------------------------------------- */
@@ -316,16 +319,18 @@ void circuits_deinit(struct router *r)
 bool circuit_path(const struct router *r, circuit_no no, struct hop_list *out)
 {
 	const struct circuit *c = circuit_find(r, no);
+	const struct circuit_past *p = r->circuits.past;
 
 	if (c != NULL) {
 		out->n = c->n_hops;
 		memcpy(out->hop, c->hops, c->n_hops * sizeof *c->hops);
 		return true;
 	}
-	for (size_t i = 0; i < CIRCUITS_PAST; i++) {
-		if (no == 0 || r->circuits.past[i].no != no)
+	for (size_t i = 0; i < CIRCUITS_PAST; i++, p++) {
+		if (no == 0 || p->no != no)
 			continue;
-		*out = r->circuits.past[i].hops;
+		out->n = p->n_hops;
+		memcpy(out->hop, p->hops, p->n_hops * sizeof *p->hops);
 		return true;
 	}
 	return false;

@@ -69,7 +69,8 @@ struct circuit {
 #define CIRCUITS_PAST 64
 struct circuit_past {
 	circuit_no no;
-	struct hop_list hops;
+	size_t n_hops;
+	struct hop *hops;
 };
 
 struct circuits {

@@ -6,8 +6,9 @@
 
 #include "proto/base/mem.h"
 
-/* A message is some 6 KiB: a few are kept rather than allocated anew. */
-#define SPARE_MAX 32
+/* A message is some 10 KiB: two are kept rather than allocated anew.  More
+ * would weigh where one process has thousands of routers. */
+#define SPARE_MAX 2
 
 struct out_msg {
 	session_no session;
@@ -67,7 +68,7 @@ struct msg *outbox_add(struct outbox *o, session_no s, enum msg_type type)
 		LL_DELETE(o->spare, m);
 		o->n_spare--;
 	} else {
-		m = mem_new(m);
+		m = mem_realloc(NULL, 1, sizeof *m);
 	}
 	m->session = s;
 	m->msg.type = type;
