@@ -28,3 +28,8 @@ bool msg_equal(const struct msg *a, const struct msg *b);
 bool route_equal(const struct route_proof *a, const struct route_proof *b);
 bool locator_equal(const struct locator *a, const struct locator *b);
 bool record_equal(const struct record *a, const struct record *b);
+
+/* Writes the message and reads it again. */
+enum msg_verdict msg_reread(struct msg *got, const struct msg *m);
+/* The frame in hexadecimal; good until the next call. */
+const char *msg_hex(const struct msg *m);
