@@ -170,8 +170,9 @@ static const struct field service_fields[] = {
 
 #define F(name) FIELD(tun_counts, name)
 static const struct field tun_fields[] = {
-	F(read),    F(written),     F(blocked),
-	F(too_big), F(unreachable), F(write_failed),
+	F(read),        F(written),      F(read_large), F(written_large),
+	F(blocked),     F(stuck),        F(malformed),  F(too_big),
+	F(unreachable), F(write_failed),
 };
 #undef F
 

@@ -69,6 +69,7 @@ struct config {
 		bool enabled;
 		char name[16]; /* default qanat0 */
 		uint16_t mtu;  /* 0: auto */
+		bool offload;
 	} tun;
 	struct {
 		bool enabled;                    /* false with `listen = off` */

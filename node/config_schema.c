@@ -56,6 +56,8 @@ const struct config_key config_keys[] = {
 	  .help = "of the device" },
 	{ "tun", "mtu", &config_number, AT(tun.mtu), .def = "auto", .min = 1280,
 	  .max = 9000, .unit = "bytes", .help = "largest packet" },
+	{ "tun", "offload", &config_on_off, AT(tun.offload), .def = "on",
+	  .help = "pass many packets to and from the kernel as one" },
 
 	{ "socks", "listen", &config_socks_listen, AT(socks.listen),
 	  .def = "127.0.0.1:1080", .help = "TCP addresses, or off" },

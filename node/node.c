@@ -84,6 +84,7 @@ static void turn_end(void *ctx)
 		if (!did)
 			break;
 	}
+	tun_flush(n->tun);
 	overlay_set_timer(n->overlay);
 }
 
@@ -196,13 +197,13 @@ static void open_tun(struct node *n)
 
 	if (!n->config.tun.enabled)
 		return;
-	if (tun_link_open(&link, n->config.tun.name, &self, mtu, why,
-			  sizeof why) < 0) {
+	if (tun_link_open(&link, n->config.tun.name, &self, mtu,
+			  n->config.tun.offload, why, sizeof why) < 0) {
 		log_warn("no TUN, going on with SOCKS only: %s", why);
 		return;
 	}
-	n->tun = tun_new(n->loop, link.fd, n->overlay->dests, n->services,
-			 &c->net, &c->self.id);
+	n->tun = tun_new(n->loop, link.fd, link.has_vnet, n->overlay->dests,
+			 n->services, &c->net, &c->self.id);
 	services_tun_up(n->services);
 	log_info("TUN up: name=%s mtu=%u", link.name, mtu);
 }

@@ -4,13 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include "node/tun_offload.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 
 enum {
-	PACKET_BYTES = 65536
+	PACKET_BYTES = TUN_PACKET_MAX + 1,
+	PIECE_BYTES = 16384, /* over any MTU that a TUN of ours may have */
 };
 
 struct tun {
@@ -19,24 +22,104 @@ struct tun {
 	struct dests *dests;
 	const struct services *services;
 	int fd;
+	bool has_vnet;
 	struct tun_ip ip;
 	struct tun_counts counts;
-	struct node_id held_for;
-	size_t held; /* length of the packet in `packet` that is blocked */
+	struct node_id peer;    /* where `split` goes */
+	struct tun_split split; /* what was read last */
+	bool is_held;           /* its next piece is blocked */
 	struct timer patience;
 	size_t n_stuck;
 	struct node_id stuck[TUN_STUCK_MAX]; /* oldest first */
 	uint8_t packet[PACKET_BYTES];
+	uint8_t piece[PIECE_BYTES];
+	size_t next_merge; /* the one that gives way */
+	struct tun_merge merges[TUN_MERGES];
 };
 
 /* ---- towards the app ---- */
 
+static bool write_behind(struct tun *t, const struct virtio_net_hdr *h,
+			 const uint8_t *packet, size_t len)
+{
+	struct iovec iov[2] = {
+		{ (void *)(uintptr_t)h, sizeof *h },
+		{ (void *)(uintptr_t)packet, len },
+	};
+	int skip = t->has_vnet ? 0 : 1;
+
+	return writev(t->fd, iov + skip, 2 - skip) ==
+	       (ssize_t)(len + (t->has_vnet ? sizeof *h : 0));
+}
+
 static void write_packet(struct tun *t, const uint8_t *packet, size_t len)
 {
-	if (write(t->fd, packet, len) == (ssize_t)len)
+	static const struct virtio_net_hdr plain;
+
+	if (write_behind(t, &plain, packet, len))
 		t->counts.n_written++;
 	else
 		t->counts.n_write_failed++;
+}
+
+static void write_merge(struct tun *t, struct tun_merge *m)
+{
+	size_t n_pieces = m->n_pieces;
+	struct virtio_net_hdr h;
+	size_t len = tun_merge_take(m, &h);
+
+	if (!write_behind(t, &h, m->packet, len)) {
+		t->counts.n_write_failed += n_pieces;
+		return;
+	}
+	t->counts.n_written += n_pieces;
+	if (n_pieces > 1)
+		t->counts.n_written_large++;
+}
+
+void tun_flush(struct tun *t)
+{
+	if (t == NULL)
+		return;
+	for (size_t i = 0; i < TUN_MERGES; i++)
+		if (t->merges[i].len > 0)
+			write_merge(t, &t->merges[i]);
+}
+
+static struct tun_merge *merge_free(struct tun *t)
+{
+	struct tun_merge *m;
+
+	for (size_t i = 0; i < TUN_MERGES; i++)
+		if (t->merges[i].len == 0)
+			return &t->merges[i];
+	m = &t->merges[t->next_merge++ % TUN_MERGES];
+	write_merge(t, m);
+	return m;
+}
+
+/* Packets of a flow stay in their order. */
+static void deliver(struct tun *t, const uint8_t *packet, size_t len)
+{
+	for (size_t i = 0; t->has_vnet && i < TUN_MERGES; i++) {
+		struct tun_merge *m = &t->merges[i];
+
+		if (m->len == 0)
+			continue;
+		switch (tun_merge_add(m, packet, len)) {
+		case TUN_MERGED:
+			return;
+		case TUN_MUST_FLUSH:
+			write_merge(t, m);
+			break;
+		case TUN_OTHER:
+			break;
+		}
+	}
+	if (t->has_vnet && tun_merge_can(packet, len))
+		tun_merge_add(merge_free(t), packet, len);
+	else
+		write_packet(t, packet, len);
 }
 
 static void tell_app(struct tun *t, enum icmp6_error error, size_t mtu,
@@ -82,68 +165,105 @@ static void patience_ends(struct timer *timer)
 {
 	struct tun *t = container_of(timer, struct tun, patience);
 
-	stuck_add(t, &t->held_for);
+	stuck_add(t, &t->peer);
 	t->counts.n_stuck++;
-	t->held = 0;
+	t->is_held = false;
 	watch_change(&t->watch, UV_READABLE);
 }
 
 /* ---- out ---- */
 
-static void hold_packet(struct tun *t, const struct node_id *peer, size_t len)
+static void hold(struct tun *t)
 {
 	struct loop *l = t->loop;
 
-	t->held = len;
-	t->held_for = *peer;
+	t->is_held = true;
 	t->counts.n_blocked++;
 	/* From the first time on: other nodes' news do not renew it. */
 	if (t->patience.index == 0)
 		loop_timer_set(l, &t->patience, loop_now(l) + TUN_PATIENCE_NS);
 }
 
-/* False: there is no room, the packet is held. */
-static bool send_packet(struct tun *t, const struct node_id *peer, size_t len)
+enum sent {
+	SENT,
+	SENT_NOT_YET, /* there is no room: the piece is held */
+	SENT_NEVER,   /* nor will the pieces behind it be */
+};
+
+static enum sent send_piece(struct tun *t, const uint8_t *packet, size_t len)
 {
 	size_t mtu = 0;
 
-	switch (dest_packet(t->dests, peer, t->packet, len, &mtu)) {
+	switch (dest_packet(t->dests, &t->peer, packet, len, &mtu)) {
 	case DEST_SENT:
-		stuck_remove(t, stuck_find(t, peer));
-		break;
+		stuck_remove(t, stuck_find(t, &t->peer));
+		return SENT;
 	case DEST_BLOCKED:
-		if (stuck_find(t, peer) == t->n_stuck) {
-			hold_packet(t, peer, len);
-			return false;
+		if (stuck_find(t, &t->peer) == t->n_stuck) {
+			hold(t);
+			return SENT_NOT_YET;
 		}
 		t->counts.n_stuck++;
 		break;
 	case DEST_TOO_BIG:
 		t->counts.n_too_big++;
-		tell_app(t, ICMP6_TOO_BIG, mtu, t->packet, len);
+		tell_app(t, ICMP6_TOO_BIG, mtu, packet, len);
 		break;
 	case DEST_UNREACHABLE:
 		t->counts.n_unreachable++;
-		tell_app(t, ICMP6_ADDRESS_UNREACHABLE, 0, t->packet, len);
+		tell_app(t, ICMP6_ADDRESS_UNREACHABLE, 0, packet, len);
 		break;
+	}
+	return SENT_NEVER;
+}
+
+/* False: there is no room, the rest is held. */
+static bool send_pieces(struct tun *t, size_t *n)
+{
+	while (!tun_split_is_done(&t->split)) {
+		size_t len;
+		const uint8_t *packet = tun_split_get(&t->split, t->piece,
+						      sizeof t->piece, &len);
+		enum sent sent;
+
+		if (packet == NULL) {
+			t->counts.n_malformed++;
+			return true;
+		}
+		sent = send_piece(t, packet, len);
+		if (sent == SENT_NOT_YET)
+			return false;
+		if (sent == SENT_NEVER)
+			return true;
+		tun_split_advance(&t->split);
+		++*n;
 	}
 	return true;
 }
 
 /* False: stop reading. */
-static bool handle_packet(struct tun *t, size_t len)
+static bool handle_packet(struct tun *t, const struct virtio_net_hdr *h,
+			  size_t len, size_t *n)
 {
 	enum tun_verdict verdict;
 	enum icmp6_error error;
-	struct node_id peer;
 
-	t->counts.n_read++;
-	verdict = tun_ip_out(&t->ip, t->packet, len, loop_now(t->loop), &peer);
-	if (verdict == TUN_PASS)
-		return send_packet(t, &peer, len);
-	if (tun_ip_error_of(&error, TUN_OUT, verdict))
-		tell_app(t, error, 0, t->packet, len);
-	return true;
+	verdict =
+		tun_ip_out(&t->ip, t->packet, len, loop_now(t->loop), &t->peer);
+	if (verdict != TUN_PASS) {
+		t->counts.n_read++;
+		if (tun_ip_error_of(&error, TUN_OUT, verdict))
+			tell_app(t, error, 0, t->packet, len);
+		return true;
+	}
+	if (!tun_split_begin(&t->split, h, t->packet, len)) {
+		t->counts.n_malformed++;
+		return true;
+	}
+	t->counts.n_read += tun_split_n(&t->split);
+	if (tun_split_n(&t->split) > 1)
+		t->counts.n_read_large++;
+	return send_pieces(t, n);
 }
 
 /* The device is gone: it would stay readable, and the loop spin. */
@@ -154,20 +274,36 @@ static void lost(struct tun *t, int error)
 		  strerror(error));
 }
 
+static ssize_t read_behind(struct tun *t, struct virtio_net_hdr *h)
+{
+	struct iovec iov[2] = {
+		{ h, sizeof *h },
+		{ t->packet, TUN_PACKET_MAX },
+	};
+	int skip = t->has_vnet ? 0 : 1;
+	ssize_t n = readv(t->fd, iov + skip, 2 - skip);
+
+	if (n <= 0 || !t->has_vnet)
+		return n;
+	return n > (ssize_t)sizeof *h ? n - (ssize_t)sizeof *h : 0;
+}
+
 static void read_packets(struct watch *w, int events)
 {
 	struct tun *t = container_of(w, struct tun, watch);
+	size_t n_pieces = 0;
 
 	(void)events;
-	for (int i = 0; i < TUN_BATCH; i++) {
-		ssize_t n = read(t->fd, t->packet, sizeof t->packet);
+	for (int i = 0; i < TUN_BATCH && n_pieces < TUN_BATCH; i++) {
+		struct virtio_net_hdr h = { 0 };
+		ssize_t n = read_behind(t, &h);
 
 		if (n <= 0) {
 			if (n < 0 && errno != EAGAIN && errno != EINTR)
 				lost(t, errno);
 			return;
 		}
-		if (!handle_packet(t, (size_t)n)) {
+		if (!handle_packet(t, &h, (size_t)n, &n_pieces)) {
 			watch_change(w, 0);
 			return;
 		}
@@ -177,12 +313,12 @@ static void read_packets(struct watch *w, int events)
 static void unblocked(void *ctx)
 {
 	struct tun *t = ctx;
-	size_t len = t->held;
+	size_t n = 0;
 
-	if (len == 0)
+	if (!t->is_held)
 		return;
-	t->held = 0;
-	if (!send_packet(t, &t->held_for, len))
+	t->is_held = false;
+	if (!send_pieces(t, &n))
 		return;
 	loop_timer_set(t->loop, &t->patience, TIME_NEVER);
 	watch_change(&t->watch, UV_READABLE);
@@ -213,7 +349,7 @@ static void packet_in(void *ctx, const struct node_id *peer,
 		tun_ip_in(&t->ip, peer, packet, len, loop_now(t->loop));
 
 	if (verdict == TUN_PASS)
-		write_packet(t, packet, len);
+		deliver(t, packet, len);
 	else if (tun_ip_error_of(&error, TUN_IN, verdict))
 		tell_peer(t, peer, error, packet, len);
 }
@@ -252,7 +388,7 @@ static bool allow(void *ctx, const struct node_id *peer, uint8_t proto,
 	       services_allow(t->services, peer, proto, port);
 }
 
-struct tun *tun_new(struct loop *l, int fd, struct dests *d,
+struct tun *tun_new(struct loop *l, int fd, bool has_vnet, struct dests *d,
 		    const struct services *services,
 		    const struct overlay_net *net, const struct node_id *self)
 {
@@ -263,6 +399,7 @@ struct tun *tun_new(struct loop *l, int fd, struct dests *d,
 		abort();
 	t->loop = l;
 	t->fd = fd;
+	t->has_vnet = has_vnet;
 	t->dests = d;
 	t->services = services;
 	tun_ip_init(&t->ip, net, self, hash_key, allow, t, loop_now(l));

@@ -15,15 +15,19 @@
 #include "node/service.h"
 #include "node/tun_ip.h"
 
-#define TUN_BATCH       64 /* packets read in one turn */
+#define TUN_BATCH       128 /* packets taken in one turn */
+#define TUN_MERGES      4   /* TCP flows whose packets are put together */
 #define TUN_PATIENCE_NS (50 * NS_PER_MS)
 #define TUN_STUCK_MAX   16 /* nodes; then the oldest is tried again */
 
 struct tun;
 
 struct tun_counts {
-	uint64_t n_read;
+	uint64_t n_read; /* packets of the overlay, however they came */
 	uint64_t n_written;
+	uint64_t n_read_large; /* reads that brought many packets as one */
+	uint64_t n_written_large;
+	uint64_t n_malformed;    /* read: header and packet do not fit */
 	uint64_t n_blocked;      /* reading stopped */
 	uint64_t n_stuck;        /* dropped: its node takes nothing */
 	uint64_t n_too_big;      /* over the path's MTU */
@@ -31,13 +35,16 @@ struct tun_counts {
 	uint64_t n_write_failed; /* the device had no room, or is down */
 };
 
-/* Owns `fd` (tun_link_open()) from here on.  What may come in is what
- * `services` allow; NULL: nothing but answers. */
-struct tun *tun_new(struct loop *l, int fd, struct dests *d,
+/* Owns `fd` (tun_link_open()) from here on; `has_vnet`: struct tun_link.  What
+ * may come in is what `services` allow; NULL: nothing but answers. */
+struct tun *tun_new(struct loop *l, int fd, bool has_vnet, struct dests *d,
 		    const struct services *services,
 		    const struct overlay_net *net, const struct node_id *self);
 /* Takes itself out of `d`'s packet events. */
 void tun_free(struct tun *t); /* NULL is allowed */
+
+/* At the end of a turn: writes what was put together.  NULL is allowed. */
+void tun_flush(struct tun *t);
 
 const struct tun_counts *tun_counts(const struct tun *t);
 const struct tun_ip *tun_checks(const struct tun *t);

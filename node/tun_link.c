@@ -230,8 +230,29 @@ static void explain(char *why, size_t cap, const char *what, int rv)
 	}
 }
 
-static int device_open(struct tun_link *t, const char *name, char *why,
-		       size_t cap)
+/* Linux 6.2; older headers lack them. */
+#ifndef TUN_F_USO6
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+/* The most that the kernel knows; without any it still prepends the header. */
+static void ask_offload(int fd)
+{
+	static const unsigned wishes[] = {
+		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN |
+			TUN_F_USO4 | TUN_F_USO6,
+		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
+		TUN_F_CSUM,
+	};
+
+	for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
+		if (ioctl(fd, TUNSETOFFLOAD, wishes[i]) == 0)
+			return;
+}
+
+static int device_open(struct tun_link *t, const char *name, bool offload,
+		       char *why, size_t cap)
 {
 	struct ifreq req = { .ifr_flags = IFF_TUN | IFF_NO_PI };
 	char what[64 + IF_NAMESIZE];
@@ -244,6 +265,9 @@ static int device_open(struct tun_link *t, const char *name, char *why,
 		return -ENAMETOOLONG;
 	}
 	memcpy(req.ifr_name, name, len);
+	if (offload)
+		req.ifr_flags |= IFF_VNET_HDR;
+	t->has_vnet = offload;
 	t->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (t->fd < 0) {
 		rv = -errno;
@@ -258,16 +282,18 @@ static int device_open(struct tun_link *t, const char *name, char *why,
 		return rv;
 	}
 	memcpy(t->name, req.ifr_name, sizeof t->name);
+	if (offload)
+		ask_offload(t->fd);
 	return 0;
 }
 
 int tun_link_open(struct tun_link *out, const char *name,
-		  const struct addr *self, uint16_t mtu, char *why,
-		  size_t why_cap)
+		  const struct addr *self, uint16_t mtu, bool offload,
+		  char *why, size_t why_cap)
 {
 	char what[64 + IF_NAMESIZE];
 	struct tun_link t;
-	int rv = device_open(&t, name, why, why_cap);
+	int rv = device_open(&t, name, offload, why, why_cap);
 
 	if (rv < 0)
 		return rv;

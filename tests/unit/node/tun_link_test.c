@@ -65,7 +65,7 @@ static int set_up(void **state)
 	f->far = addr_of(&net, &peer);
 	if (!own_namespace())
 		return 0;
-	f->rv = tun_link_open(&f->link, "qnt0", &f->self, 1400, f->why,
+	f->rv = tun_link_open(&f->link, "qnt0", &f->self, 1400, true, f->why,
 			      sizeof f->why);
 	if (f->rv < 0)
 		return 0;
@@ -73,7 +73,8 @@ static int set_up(void **state)
 	f->dests = fake_dests_new();
 	f->config = mem_new(f->config);
 	f->services = services_new(f->loop, f->config, &f->self, nobody, f);
-	f->tun = tun_new(f->loop, f->link.fd, f->dests, f->services, &net, &us);
+	f->tun = tun_new(f->loop, f->link.fd, f->link.has_vnet, f->dests,
+			 f->services, &net, &us);
 	return 0;
 }
 
@@ -267,7 +268,7 @@ static void a_name_that_is_too_long_is_refused(void **state)
 	char why[256];
 
 	assert_int_equal(tun_link_open(&link, "a-name-of-16-chr", &f->self,
-				       1400, why, sizeof why),
+				       1400, true, why, sizeof why),
 			 -ENAMETOOLONG);
 	assert_string_equal(why, "TUN name a-name-of-16-chr is too long (at "
 				 "most 15)");
@@ -281,9 +282,9 @@ static void double_use_is_explained(void **state)
 
 	if (f->tun == NULL)
 		skip();
-	assert_int_equal(
-		tun_link_open(&link, "qnt0", &f->self, 1400, why, sizeof why),
-		-EBUSY);
+	assert_int_equal(tun_link_open(&link, "qnt0", &f->self, 1400, true, why,
+				       sizeof why),
+			 -EBUSY);
 	assert_string_equal(why,
 			    "cannot make the TUN qnt0: in use. Set another "
 			    "name in [tun], or set enabled = off in [tun] "
