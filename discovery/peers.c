@@ -304,6 +304,62 @@ static void link_add(struct peers *p, struct entry *e,
 		ep->ifindex = up->ifindex;
 }
 
+/* Of the connected ones that may go, the worst; of equals the one that was met
+ * last. */
+static struct entry *least_wanted(struct peers *p, nsec now)
+{
+	struct entry *worst = NULL, *e, *tmp;
+
+	HASH_ITER (hh_no, p->by_no, e, tmp) {
+		if (e->peer.n_links == 0 || e->peer.statics != NULL)
+			continue;
+		if (worst == NULL || score_at(&e->peer.score, now) <=
+					     score_at(&worst->peer.score, now))
+			worst = e;
+	}
+	return worst;
+}
+
+static void dismiss(struct peers *p, struct entry *e, nsec now)
+{
+	p->counters.n_dismissed++;
+	while (e->peer.n_links > 0) {
+		uint32_t session = e->peer.links[0].session;
+
+		p->dismissed[p->n_dismissed++] = session;
+		peers_handle_session_down(p, e->peer.no, session,
+					  PEER_ERROR_NONE, now);
+	}
+	e->peer.last_error = PEER_ERROR_LIMIT;
+}
+
+/* For the first session of `e`. */
+static bool make_place(struct peers *p, const struct entry *e, nsec now)
+{
+	struct entry *victim;
+
+	if (p->n_connected < PEERS_MAX)
+		return true;
+	victim = least_wanted(p, now);
+	if (victim == NULL ||
+	    p->n_dismissed + victim->peer.n_links > PEERS_DISMISSED_MAX)
+		return false;
+	/* Not for an equal: two would take turns for ever. */
+	if (e->peer.statics == NULL &&
+	    score_at(&e->peer.score, now) <= score_at(&victim->peer.score, now))
+		return false;
+	dismiss(p, victim, now);
+	return true;
+}
+
+bool peers_next_dismissed(struct peers *p, uint32_t *session)
+{
+	if (p->n_dismissed == 0)
+		return false;
+	*session = p->dismissed[--p->n_dismissed];
+	return true;
+}
+
 static enum peers_verdict session_up(struct peers *p,
 				     const struct peer_session *up, nsec now,
 				     peer_no *no)
@@ -320,6 +376,10 @@ static enum peers_verdict session_up(struct peers *p,
 	if (e->peer.n_links == PEER_LINKS_MAX)
 		return PEERS_LINKS;
 	adopt_statics(p, e, &up->remote, now);
+	if (e->peer.n_links == 0 && !make_place(p, e, now)) {
+		p->counters.n_refused++;
+		return PEERS_FULL;
+	}
 	link_add(p, e, up, now);
 	peers_sight(p, e, SIGHTING_UP, PEER_ERROR_NONE, &up->remote, now);
 	entry_changed(p, e);

@@ -3,15 +3,17 @@
  *
  * Bounded: PEERS_KNOWN_MAX, of them PEERS_HINTS_MAX hints.  When it is full the
  * lowest score goes, hints first, and never a static or a connected peer; a
- * hint never drives out an identified one.
+ * hint never drives out an identified one.  At most PEERS_MAX have sessions; a
+ * peer with a better score than the worst of these, or a static one, takes its
+ * place, but never a static one's.
  *
  * Pure.  How the caller drives it:
  *   start     peers_new(), peers_set_statics(), then every record of the
  *             database by peers_load() (peers_record.h)
  *   events    peers_handle_*() as they happen; what concerns dials goes in
  *             through dialer.h
- *   turn end  dialer_next() until false, then peers_next_event() until false:
- *             each event is something for the database
+ *   turn end  dialer_next() and peers_next_dismissed() until false, then
+ *             peers_next_event(): each event is something for the database
  *   at times  peers_set_wall(), as for the router
  */
 #pragma once
@@ -21,6 +23,8 @@
 
 #define PEERS_HINTS_MAX  512
 #define PEERS_EVENTS_MAX 1024
+/* Sessions to be closed, as others are worth more, between two turns' ends. */
+#define PEERS_DISMISSED_MAX 64
 /* A sighting that says the same as the last one there is kept this seldom. */
 #define SIGHTING_REPEAT_MS 600000
 /* A session that stood for so long was a success. */
@@ -134,6 +138,8 @@ uint64_t peers_wall_ms(const struct peers *p, nsec now);
 struct peers_counters {
 	uint64_t n_up[PEERS_VERDICTS], n_down, n_failed;
 	uint64_t n_evicted, n_hints_refused;
+	uint64_t n_dismissed; /* peers that lost their sessions to others */
+	uint64_t n_refused;   /* sessions, as all others are worth more */
 	uint64_t n_endpoints_replaced, n_endpoints_refused;
 	uint64_t n_identity_changed; /* another node at a known address */
 	uint64_t n_events_lost;
@@ -141,6 +147,10 @@ struct peers_counters {
 const struct peers_counters *peers_counters(const struct peers *p);
 
 /* ---- outputs ---- */
+
+/* A session to close: its peer has given way to another one, and knows of it
+ * no more. */
+bool peers_next_dismissed(struct peers *p, uint32_t *session);
 
 enum peers_event_type {
 	PEER_CHANGED, /* write its record: peers_record_write() */

@@ -22,6 +22,8 @@ struct peers {
 	peer_no last_no;
 	uint32_t last_address;
 	size_t n_hints, n_connected;
+	uint32_t dismissed[PEERS_DISMISSED_MAX]; /* sessions to close */
+	size_t n_dismissed;
 	uint64_t revision;
 	struct peers_event events[PEERS_EVENTS_MAX];
 	size_t events_head, n_events;

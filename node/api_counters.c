@@ -182,6 +182,8 @@ static const struct field peer_fields[] = {
 	F(failed),
 	F(evicted),
 	F(hints_refused),
+	F(dismissed),
+	F(refused),
 	F(endpoints_replaced),
 	F(endpoints_refused),
 	F(identity_changed),

@@ -17,12 +17,6 @@
 #include "proto/base/mem.h"
 #include "proto/name.h"
 
-/* A session of a peer; the peer table names it by (peer, session). */
-struct known {
-	session_no session;
-	peer_no peer;
-};
-
 /* A name that is being looked up for a dial. */
 struct asked {
 	struct asked *next;
@@ -43,7 +37,6 @@ struct neighbours {
 	struct lan_beacons *lan;
 	struct timer timer;
 	bool is_due; /* the dialler is to be asked */
-	struct known known[SESSIONS_MAX];
 };
 
 static void ask_again(struct timer *t)
@@ -303,12 +296,26 @@ static bool pump_dialer(struct neighbours *nb)
 	return did_anything;
 }
 
-bool neighbours_flush(struct neighbours *nb)
+static bool pump_dismissed(struct neighbours *nb)
 {
 	bool did_anything = false;
+	uint32_t session;
 
-	if (nb->is_due)
-		did_anything = pump_dialer(nb);
+	while (peers_next_dismissed(nb->peers, &session)) {
+		did_anything = true;
+		log_info("session down, too many neighbours: session=%u",
+			 session);
+		sessions_close(nb->sessions, session, "too many neighbours");
+	}
+	return did_anything;
+}
+
+bool neighbours_flush(struct neighbours *nb)
+{
+	bool did_anything = pump_dismissed(nb);
+
+	if (nb->is_due && pump_dialer(nb))
+		did_anything = true;
 	if (pump_events(nb))
 		did_anything = true;
 	return did_anything;
@@ -355,8 +362,6 @@ bool neighbours_session_up(struct neighbours *nb, const struct session_info *s,
 		dialer_handle_up(nb->dialer, s->dial);
 	if (peers_handle_session_up(nb->peers, &up, now, &no) != PEERS_OK)
 		return false;
-	nb->known[s->no % SESSIONS_MAX] =
-		(struct known){ .session = s->no, .peer = no };
 	name_of_id(name, &s->peer.id);
 	endpoint_text(at, &s->path.remote);
 	log_info("session up: session=%u peer=%s name=%s at=%s mtu=%u", s->no,
@@ -386,20 +391,35 @@ static void meet_again(struct neighbours *nb, const struct session_info *s)
 					  now);
 }
 
+/* Whose it is; NULL: nobody's, or nobody's any more. */
+static const struct peer *owner_of(const struct neighbours *nb,
+				   const struct session_info *s)
+{
+	const struct peer *p = peers_find(nb->peers, &s->peer.id);
+
+	for (size_t i = 0; p != NULL && i < p->n_links; i++) {
+		if (p->links[i].session == s->no)
+			return p;
+	}
+	return NULL;
+}
+
 void neighbours_session_down(struct neighbours *nb,
 			     const struct session_info *s)
 {
-	struct known *k = &nb->known[s->no % SESSIONS_MAX];
+	const struct peer *owner = owner_of(nb, s);
 	nsec now = loop_now(nb->loop);
 
 	nb->is_due = true;
-	if (k->session == s->no && k->peer != 0) {
+	if (owner != NULL) {
 		log_session("session down", s);
-		peers_handle_session_down(nb->peers, k->peer, s->no, s->error,
+		peers_handle_session_down(nb->peers, owner->no, s->no, s->error,
 					  now);
-		*k = (struct known){ 0 };
 		return;
 	}
+	/* Not wanted, or dismissed. */
+	if (s->is_up)
+		return;
 	if (s->dial != 0 && s->confirmed != 0) {
 		meet_again(nb, s);
 	} else if (s->dial != 0) {
