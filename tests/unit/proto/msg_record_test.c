@@ -82,6 +82,11 @@ static void the_messages_around_it_have_these_bytes(void **state)
 			      .tree = 1,
 			      .hops_left = 7,
 			      .id = id } },
+		{ .type = MSG_LOOKUP,
+		  .lookup = { .nonce = nonce,
+			      .hops_left = 7,
+			      .id = id,
+			      .newer_than_ms = UINT64_C(0x0102030405060708) } },
 		{ .type = MSG_FOUND,
 		  .found = { .nonce = nonce, .record = some_record() } },
 		{ .type = MSG_NO_RECORD,
@@ -102,6 +107,9 @@ static void the_messages_around_it_have_these_bytes(void **state)
 		"10000022"
 		"0a10" NONCE_HEX "10011807"
 		"220a" ID_HEX,
+		"10000029"
+		"0a10" NONCE_HEX "1807"
+		"220a" ID_HEX "290807060504030201",
 		"1100009b"
 		"0a10" NONCE_HEX "128601" RECORD_HEX,
 		"12000014"
@@ -111,7 +119,7 @@ static void the_messages_around_it_have_these_bytes(void **state)
 		"1a2d" NONCE_HEX ID_HEX "02"
 		"0102030405060708" X10 "2240" HEX64("55"),
 	};
-	struct msg_no_record *absent = &cases[5].no_record;
+	struct msg_no_record *absent = &cases[6].no_record;
 
 	(void)state;
 	memset(absent->replica.b, 0xaa, ID_LEN);
