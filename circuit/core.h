@@ -23,6 +23,7 @@
 #include "circuit/success.h"
 #include "circuit/table.h"
 #include "circuit/timer.h"
+#include "circuit/tree.h"
 #include "proto/base/bucket.h"
 
 /* Whether a message comes from the wire or waited for an identity: its tokens
@@ -66,6 +67,7 @@ struct router {
 	struct open_ids open_ids;
 	struct records records;
 	struct requests requests;
+	struct trees trees;
 };
 
 /* Draws the secret from the configured numbers, and from it all else that is

@@ -37,6 +37,7 @@ struct neighbour {
 	struct bucket closes; /* sent for unknown labels */
 	struct bucket stores;
 	struct bucket lookups;
+	struct tree_peer *trees; /* NULL while no session is up */
 	struct origin_quota *origins;
 	unsigned n_seen;     /* probes remembered that it brought first */
 	unsigned n_open_ids; /* likewise of OPENs */

@@ -20,6 +20,7 @@ struct router *router_new(const struct router_config *config, nsec now)
 	router_set_wall(r, config->wall_ms, now);
 	bucket_init(&r->verify, VERIFY_RATE, VERIFY_BURST, now);
 	r->labels = label_table_new(&r->rng);
+	trees_init(r, now);
 	return r;
 }
 
@@ -29,6 +30,7 @@ void router_free(struct router *r)
 		return;
 	sodium_memzero(r->secret, sizeof r->secret);
 	timers_deinit(&r->timers);
+	trees_deinit(r);
 	circuits_deinit(r);
 	open_ids_deinit(r);
 	seeks_deinit(r);
@@ -48,6 +50,7 @@ void router_free(struct router *r)
 void router_set_transit(struct router *r, bool transit)
 {
 	r->config.transit = transit;
+	trees_transit_changed(r);
 }
 
 void router_set_wall(struct router *r, uint64_t wall_ms, nsec now)
@@ -69,8 +72,11 @@ void router_session_up(struct router *r, session_no no,
 	keyring_add(r, peer, chain, chain_len);
 	s = session_add(r, no, &peer->id, ours, now);
 	seeks_session_up(r);
-	if (!is_new)
+	if (!is_new) {
+		trees_cost_changed(r, s->peer, now);
 		return;
+	}
+	trees_neighbour_up(r, s->peer, now);
 	flood_offer(r, s, now);
 	rings_offer(r, s, now);
 }
@@ -80,9 +86,10 @@ void router_session_measured(struct router *r, session_no no,
 {
 	struct session *s = session_find(r, no);
 
-	(void)now;
-	if (s != NULL)
-		session_set_ours(r, s, ours);
+	if (s == NULL)
+		return;
+	session_set_ours(r, s, ours);
+	trees_cost_changed(r, s->peer, now);
 }
 
 /* First it leaves every index, so that what fails does not start anew on it. */
@@ -93,6 +100,10 @@ void router_session_down(struct router *r, session_no no, nsec now)
 	if (s == NULL)
 		return;
 	session_unlink(r, s);
+	if (s->peer->best == NULL)
+		trees_neighbour_down(r, s->peer, now);
+	else
+		trees_cost_changed(r, s->peer, now);
 	asking_session_down(r, s);
 	copies_session_down(r, no);
 	circuits_session_down(r, s, now);
@@ -110,6 +121,7 @@ static enum msg_verdict dispatch(struct router *r, struct session *s,
 	switch (m->type) {
 	case MSG_LINK:
 		session_set_theirs(s, &m->link);
+		trees_cost_changed(r, s->peer, now);
 		break;
 	case MSG_PROBE:
 		return flood_handle_probe(r, s, m, how, now);
@@ -139,6 +151,12 @@ static enum msg_verdict dispatch(struct router *r, struct session *s,
 		break;
 	case MSG_PEER_INFO:
 		asking_handle_info(r, s, &m->peer_info, now);
+		break;
+	case MSG_BEACON:
+		tree_handle_beacon(r, s, m, how, now);
+		break;
+	case MSG_BEAT:
+		tree_handle_beat(r, s, &m->beat, now);
 		break;
 	default: /* HELLO and PING are the session's */
 		return MSG_UNKNOWN;
@@ -175,6 +193,9 @@ void core_give_up(struct router *r, struct session *s, const struct msg *m,
 		break;
 	case MSG_OPEN:
 		open_give_up(r, s, &m->open);
+		break;
+	case MSG_BEACON:
+		tree_give_up(r, s, &m->beacon, now);
 		break;
 	default:
 		assert(!"only these are parked");
@@ -251,6 +272,8 @@ static timer_handler *const on_timeout[TIMER_KINDS] = {
 	[TIMER_ROUTE] = route_timeout,
 	[TIMER_CIRCUIT] = circuit_timeout,
 	[TIMER_OPEN_ID] = open_id_timeout,
+	[TIMER_TREE] = tree_timeout,
+	[TIMER_TREE_PEER] = tree_peer_timeout,
 };
 
 nsec router_deadline(const struct router *r)

@@ -11,18 +11,20 @@
 
 /* Whose timer it is; router.c has the table of handlers. */
 enum timer_kind {
-	TIMER_ASKED,   /* asking: an identity asked for */
-	TIMER_PARKED,  /* asking: a message that waits for identities */
-	TIMER_SEEN,    /* flood: a remembered probe */
-	TIMER_COPY,    /* flood: a copy whose replies are awaited */
-	TIMER_RING,    /* ring: a remembered ring of ours */
-	TIMER_SEEK,    /* seek: an attempt of ours */
-	TIMER_ROUTE,   /* route: a stored route expires */
-	TIMER_CIRCUIT, /* circuit: pending too long, or idle */
-	TIMER_OPEN_ID, /* open: a remembered open_id */
-	TIMER_RECORD,  /* record: our own is due; a sweep */
-	TIMER_REQUEST, /* request: a reply is awaited */
-	TIMER_STORE,   /* request: our record is sent again */
+	TIMER_ASKED,     /* asking: an identity asked for */
+	TIMER_PARKED,    /* asking: a message that waits for identities */
+	TIMER_SEEN,      /* flood: a remembered probe */
+	TIMER_COPY,      /* flood: a copy whose replies are awaited */
+	TIMER_RING,      /* ring: a remembered ring of ours */
+	TIMER_SEEK,      /* seek: an attempt of ours */
+	TIMER_ROUTE,     /* route: a stored route expires */
+	TIMER_CIRCUIT,   /* circuit: pending too long, or idle */
+	TIMER_OPEN_ID,   /* open: a remembered open_id */
+	TIMER_RECORD,    /* record: our own is due; a sweep */
+	TIMER_REQUEST,   /* request: a reply is awaited */
+	TIMER_STORE,     /* request: our record is sent again */
+	TIMER_TREE,      /* tree: its root is silent, or it is ours */
+	TIMER_TREE_PEER, /* tree: a neighbour is to be told our places */
 	TIMER_KINDS,
 };
 

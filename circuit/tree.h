@@ -19,11 +19,13 @@
 enum arrival;
 struct neighbour;
 struct session;
-struct tree; /* inside tree.c */
+struct tree;      /* one of them: tree_inside.h */
+struct tree_peer; /* a neighbour in all of them */
 
 struct trees {
 	struct tree *tree[TREES];
-	uint64_t version; /* grows whenever a locator of ours changes */
+	struct locator at; /* ours */
+	uint64_t version;  /* grows whenever it changes */
 };
 
 void trees_init(struct router *r, nsec now);
@@ -33,7 +35,7 @@ void tree_handle_beacon(struct router *r, struct session *s,
 			const struct msg *m, enum arrival how, nsec now);
 /* An identity of its chain did not come. */
 void tree_give_up(struct router *r, struct session *s,
-		  const struct msg_beacon *b);
+		  const struct msg_beacon *b, nsec now);
 void tree_handle_beat(struct router *r, struct session *s,
 		      const struct msg_beat *b, nsec now);
 
@@ -41,7 +43,10 @@ void tree_handle_beat(struct router *r, struct session *s,
 void trees_neighbour_up(struct router *r, struct neighbour *n, nsec now);
 void trees_neighbour_down(struct router *r, struct neighbour *n, nsec now);
 void trees_cost_changed(struct router *r, struct neighbour *n, nsec now);
+/* Whether we relay has changed: who does not is nobody's parent or root. */
+void trees_transit_changed(struct router *r);
 void tree_timeout(struct router *r, struct timer *t, nsec now);
+void tree_peer_timeout(struct router *r, struct timer *t, nsec now);
 
 /* ---- asked by the other modules --------------------------------------- */
 

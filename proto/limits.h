@@ -77,6 +77,10 @@
 #define TREE_BEAT_NS      (60 * NS_PER_S)
 #define TREE_ROOT_DEAD_MS 180000 /* three beats missed */
 #define TREE_REFRESH_NS   (900 * NS_PER_S)
+#define TREE_ROOT_WAIT_NS NS_PER_S /* times the fraction that a hash is */
+#define TREE_HOLD_MIN_NS  (200 * NS_PER_MS) /* then 1 s, 2 s, 4 s ... */
+#define TREE_HOLD_MAX_NS  (60 * NS_PER_S)
+#define TREE_SAMPLE       16 /* one in so many unused beacons is verified */
 #define RECORD_LIFE_S     900
 #define RECORD_STORE_NS   (600 * NS_PER_S)
 /* Stores that a change causes: their spacing, at first and at last; how long

@@ -1,0 +1,259 @@
+/* Telling neighbours where we are, and children that the root lives:
+ * protocol.md 10.4. */
+#include <string.h>
+
+#include "circuit/tree_inside.h"
+#include "proto/base/mem.h"
+
+/* A node with thousands of neighbours has a signature to make for each, and
+ * must do other things meanwhile. */
+#define SOON_NS   (2 * NS_PER_MS)
+#define SPREAD_NS (200 * NS_PER_US) /* a neighbour */
+#define REMIND_NS NS_PER_S
+#define LEVELS    8
+/* The pause after which it counts as calm, in times of the hold-down. */
+#define PAUSE_SHORT 2
+#define PAUSE_LONG  4
+
+static struct tree_branch *branch_of(const struct neighbour *n,
+				     const struct tree *t)
+{
+	return &n->trees->branch[t->no];
+}
+
+static nsec soon(struct router *r, nsec now)
+{
+	nsec spread = HASH_COUNT(r->neighbours.all) * SPREAD_NS;
+
+	return now + SOON_NS + rng_below(&r->rng, spread);
+}
+
+/* ---- hold-down --------------------------------------------------------- */
+
+static nsec hold_of_level(unsigned level)
+{
+	if (level == 0)
+		return TREE_HOLD_MIN_NS;
+	return time_min(NS_PER_S << (level - 1), TREE_HOLD_MAX_NS);
+}
+
+/* A better root is good news, and is bad news once at most. */
+static nsec held_until(const struct tree *t, const struct tree_branch *b)
+{
+	if (b->told_at == 0)
+		return 0;
+	if (t->at->rank < b->told_rank)
+		return b->told_at + TREE_HOLD_MIN_NS;
+	return b->told_at + hold_of_level(b->level);
+}
+
+static void note_told(struct tree_branch *b, nsec now)
+{
+	nsec pause = now - b->told_at;
+	bool is_short = pause < PAUSE_SHORT * hold_of_level(b->level);
+
+	while (b->level > 0 && pause > PAUSE_LONG * hold_of_level(b->level)) {
+		pause -= PAUSE_LONG * hold_of_level(b->level);
+		b->level--;
+	}
+	if (is_short && b->told_at != 0 && b->level + 1 < LEVELS)
+		b->level++;
+	b->told_at = now;
+}
+
+/* ---- what a neighbour should know -------------------------------------- */
+
+/* Who does not relay is of use to nobody but the parent, which has to know its
+ * children. */
+static bool is_to_know(const struct router *r, const struct tree *t,
+		       const struct neighbour *n)
+{
+	return t->at != NULL && (r->config.transit || n == t->parent);
+}
+
+static bool has_moved(uint16_t old, uint16_t new)
+{
+	uint32_t apart = old > new ? old - new : new - old;
+
+	return apart * 5 > old;
+}
+
+static bool is_behind(const struct router *r, const struct tree *t,
+		      const struct neighbour *n)
+{
+	const struct tree_branch *b = branch_of(n, t);
+
+	if (!is_to_know(r, t, n))
+		return b->told == TOLD_PLACE;
+	return b->told != TOLD_PLACE || b->told_version != t->version ||
+	       has_moved(b->told_link, session_cost(n->best));
+}
+
+/* What it knows is worse than nothing: the way it believes in is gone, and
+ * others may run after it. */
+static bool is_ghost(const struct tree *t, const struct tree_branch *b)
+{
+	return b->told == TOLD_PLACE &&
+	       (t->at->rank > b->told_rank || place_end(t->at) > b->told_cost);
+}
+
+/* ---- sending ----------------------------------------------------------- */
+
+static void send_beat(struct router *r, struct tree *t, struct neighbour *n,
+		      nsec now)
+{
+	branch_of(n, t)->beat_at = now;
+	core_send(r, n->best->no, MSG_BEAT)->beat.root = t->newest;
+}
+
+static void send_gone(struct router *r, struct tree *t, struct neighbour *n,
+		      nsec now)
+{
+	struct msg_beacon *m = &core_send(r, n->best->no, MSG_BEACON)->beacon;
+
+	memset(m, 0, sizeof *m);
+	m->root = (struct tree_root){ .tree = (uint8_t)t->no,
+				      .root = r->config.self.id,
+				      .issued_ms = core_wall(r, now) };
+	tree_root_seal(&m->root);
+	m->n = 1;
+	m->hop[0].id = r->config.self.id;
+	branch_of(n, t)->told = TOLD_GONE;
+}
+
+static void send_place(struct router *r, struct tree *t, struct neighbour *n,
+		       nsec now)
+{
+	struct msg_beacon *m = &core_send(r, n->best->no, MSG_BEACON)->beacon;
+	struct tree_branch *b = branch_of(n, t);
+	uint8_t payload[TREE_HOP_PAYLOAD_BYTES];
+	struct tree_hop *own;
+
+	place_write(m, t->at);
+	own = &m->hop[m->n++];
+	own->id = r->config.self.id;
+	own->cost = session_cost(n->best);
+	tree_hop_payload(payload, t->at->chain, &n->id, own->cost);
+	core_sign(r, own->sig, SIGN_TREE_HOP, payload, sizeof payload);
+	note_told(b, now);
+	b->told = TOLD_PLACE;
+	b->told_link = own->cost;
+	b->told_cost = place_end(t->at);
+	b->told_rank = t->at->rank;
+	b->told_version = t->version;
+	r->n.n_beacon_sent++;
+	if (t->newest.issued_ms > t->at->root.issued_ms)
+		send_beat(r, t, n, now);
+}
+
+/* Says what may be said now; when to look again. */
+static nsec tell(struct router *r, struct tree *t, struct neighbour *n,
+		 nsec now)
+{
+	struct tree_branch *b = branch_of(n, t);
+
+	if (!is_behind(r, t, n))
+		return TIME_NEVER;
+	if (!is_to_know(r, t, n)) {
+		send_gone(r, t, n, now);
+		return TIME_NEVER;
+	}
+	if (held_until(t, b) <= now) {
+		send_place(r, t, n, now);
+		return TIME_NEVER;
+	}
+	if (is_ghost(t, b))
+		send_gone(r, t, n, now);
+	return held_until(t, b);
+}
+
+/* ---- timers ------------------------------------------------------------ */
+
+static void set_timer(struct router *r, struct tree_peer *p)
+{
+	nsec when = TIME_NEVER;
+
+	for (unsigned i = 0; i < TREES; i++)
+		when = time_min(when, time_min(p->branch[i].due,
+					       p->branch[i].beat_due));
+	timers_set(&r->timers, &p->timer, when);
+}
+
+void tree_peer_timeout(struct router *r, struct timer *timer, nsec now)
+{
+	struct tree_peer *p = container_of(timer, struct tree_peer, timer);
+
+	for (unsigned i = 0; i < TREES; i++) {
+		struct tree *t = r->trees.tree[i];
+		struct tree_branch *b = &p->branch[i];
+
+		if (b->due <= now)
+			b->due = tell(r, t, p->n, now);
+		if (b->beat_due > now)
+			continue;
+		b->beat_due = TIME_NEVER;
+		if (t->at != NULL && b->told == TOLD_PLACE)
+			send_beat(r, t, p->n, now);
+	}
+	set_timer(r, p);
+}
+
+void tree_announce_to(struct router *r, struct tree *t, struct neighbour *n,
+		      nsec now)
+{
+	struct tree_branch *b;
+	nsec when;
+
+	if (n->trees == NULL || !is_behind(r, t, n))
+		return;
+	b = branch_of(n, t);
+	when = soon(r, now);
+	if (is_to_know(r, t, n) && !is_ghost(t, b) && held_until(t, b) > when)
+		when = held_until(t, b);
+	if (b->due > when)
+		b->due = when;
+	set_timer(r, n->trees);
+}
+
+void tree_announce(struct router *r, struct tree *t, nsec now)
+{
+	struct neighbour *n, *next;
+
+	NEIGHBOURS_EACH(r, n, next)
+	tree_announce_to(r, t, n, now);
+}
+
+static void beat_soon(struct router *r, struct tree *t, struct neighbour *n,
+		      nsec now)
+{
+	struct tree_branch *b = branch_of(n, t);
+
+	if (b->beat_due == TIME_NEVER)
+		b->beat_due = soon(r, now);
+	set_timer(r, n->trees);
+}
+
+void tree_beat_to(struct router *r, struct tree *t, struct neighbour *n,
+		  nsec now)
+{
+	const struct tree_branch *b = branch_of(n, t);
+
+	if (b->told == TOLD_PLACE && now - b->told_at > REMIND_NS &&
+	    now - b->beat_at > REMIND_NS &&
+	    t->newest.issued_ms > t->at->root.issued_ms)
+		beat_soon(r, t, n, now);
+}
+
+void tree_beat_children(struct router *r, struct tree *t, nsec now)
+{
+	struct neighbour *n, *next;
+
+	NEIGHBOURS_EACH(r, n, next)
+	{
+		const struct place *p =
+			n->trees != NULL ? branch_of(n, t)->place : NULL;
+
+		if (p != NULL && p->is_child)
+			beat_soon(r, t, n, now);
+	}
+}
