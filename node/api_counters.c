@@ -124,7 +124,7 @@ static const struct field session_fields[] = {
 	F(frame_too_long), F(stream_unexpected),
 	F(packet_bad),     F(queue_full),
 	F(too_big),        F(control_overflow),
-	F(dead),
+	F(dead),           F(cut),
 };
 #undef F
 

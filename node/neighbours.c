@@ -88,6 +88,7 @@ static void network_changed(void *ctx)
 {
 	struct neighbours *nb = ctx;
 
+	sessions_network_changed(nb->sessions);
 	peers_handle_network_changed(nb->peers, loop_now(nb->loop));
 	nb->is_due = true;
 }

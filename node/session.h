@@ -72,6 +72,8 @@ void sessions_set_hello(struct sessions *set, uint16_t port,
 			uint16_t more_cost_100us);
 /* At the end of a turn: writes what is waiting; true if anything was done. */
 bool sessions_flush(struct sessions *set);
+/* Interfaces came or went: sessions over one that is down end. */
+void sessions_network_changed(struct sessions *set);
 struct udp *sessions_udp(struct sessions *set);
 
 /* What to begin. */
@@ -118,7 +120,7 @@ struct session_counters {
 		n_half_open_limit, n_token_invalid, n_accepted, n_accept_failed,
 		n_dialled, n_refused, n_duplicate, n_frame_too_long,
 		n_stream_unexpected, n_packet_bad, n_queue_full, n_too_big,
-		n_control_overflow, n_dead;
+		n_control_overflow, n_dead, n_cut;
 	uint64_t n_msg[MSG_VERDICTS];
 };
 const struct session_counters *sessions_counters(const struct sessions *set);

@@ -507,8 +507,11 @@ void session_flush(struct session *s)
 		write_rest(s);
 	}
 	if (s->batch != NULL) {
-		udp_batch_put(s->set->udp, s->batch);
+		int rv = udp_batch_put(s->set->udp, s->batch);
+
 		s->batch = NULL;
+		if (rv < 0)
+			session_send_failed(s, rv);
 	}
 	if (s->burst > 0) {
 		quic_sent(s->quic, now);

@@ -106,6 +106,9 @@ void session_free_buffers(struct session *s);
 void session_sample(struct session *s);
 struct msg_link session_link(const struct session *s);
 
+/* session_cut.c: the kernel took no datagram (-errno). */
+void session_send_failed(struct session *s, int error);
+
 /* session_accept.c */
 udp_received session_received;
 

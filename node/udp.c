@@ -1,9 +1,11 @@
 #include "node/udp.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "proto/base/log.h"
@@ -46,6 +48,7 @@ struct udp_batch {
 	size_t segment; /* size of its packets */
 	size_t n;
 	bool is_ended; /* a shorter packet closed the run */
+	int error;     /* the last one; 0 */
 	uint8_t data[BATCH_BYTES + UDP_PAYLOAD_MAX];
 };
 
@@ -248,6 +251,21 @@ int udp_route(struct udp *u, const union endpoint *remote, struct udp_path *out,
 	return 0;
 }
 
+bool udp_interface_is_up(struct udp *u, unsigned ifindex)
+{
+	const short up = IFF_UP | IFF_RUNNING;
+	struct ifreq req = { 0 };
+
+	for (size_t i = 0; i < SOCKETS_MAX; i++) {
+		if (u->sockets[i] == NULL)
+			continue;
+		return if_indextoname(ifindex, req.ifr_name) != NULL &&
+		       ioctl(u->sockets[i]->fd, SIOCGIFFLAGS, &req) == 0 &&
+		       (req.ifr_flags & up) == up;
+	}
+	return true;
+}
+
 /* ---- reading ---- */
 
 static size_t read_control(struct msghdr *h, struct udp_path *path,
@@ -427,55 +445,58 @@ static void count_failure(struct udp *u, int rv)
 		u->counters.n_errors++;
 }
 
-/* Whether one of them at least went out. */
-static bool send_each(struct udp *u, const struct udp_path *path, uint8_t ecn,
-		      const uint8_t *data, size_t len, size_t segment)
+/* 0 if one of them at least went out. */
+static int send_each(struct udp *u, const struct udp_path *path, uint8_t ecn,
+		     const uint8_t *data, size_t len, size_t segment)
 {
 	bool is_sent = false;
+	int error = 0;
 
 	while (len > 0) {
 		size_t n = len < segment ? len : segment;
 		int rv = send_run(u, path, ecn, data, n, n);
 
 		if (rv < 0)
-			count_failure(u, rv);
+			count_failure(u, error = rv);
 		else
 			is_sent = true;
 		data += n;
 		len -= n;
 	}
-	return is_sent;
+	return is_sent ? 0 : error;
 }
 
-static void send_all(struct udp *u, const struct udp_path *path, uint8_t ecn,
-		     const uint8_t *data, size_t len, size_t segment)
+/* 0 if anything went out. */
+static int send_all(struct udp *u, const struct udp_path *path, uint8_t ecn,
+		    const uint8_t *data, size_t len, size_t segment)
 {
-	int rv;
+	int rv, error;
 
 	u->counters.n_sent += (len + segment - 1) / segment;
 	u->counters.n_bytes_sent += len;
 	if (segment < len && !u->counters.has_gso) {
-		send_each(u, path, ecn, data, len, segment);
-		return;
+		return send_each(u, path, ecn, data, len, segment);
 	}
 	rv = send_run(u, path, ecn, data, len, segment);
 	if (rv == 0)
-		return;
+		return 0;
 	if (segment == len) {
 		count_failure(u, rv);
-		return;
+		return rv;
 	}
 	/* EIO, EINVAL: the device or kernel cannot segment, if only the whole
 	 * was refused; an address that is gone gives EINVAL too.  EMSGSIZE: a
 	 * segment is over the MTU, which the single sends sort out. */
-	if (!send_each(u, path, ecn, data, len, segment))
-		return;
+	error = send_each(u, path, ecn, data, len, segment);
+	if (error < 0)
+		return error;
 	if (rv == -EIO || rv == -EINVAL || rv == -EOPNOTSUPP) {
 		log_warn("kernel refuses UDP segmentation, sending singly: "
 			 "error=%s",
 			 strerror(-rv));
 		u->counters.has_gso = false;
 	}
+	return 0;
 }
 
 void udp_send(struct udp *u, const struct udp_path *path, uint8_t ecn,
@@ -499,28 +520,37 @@ struct udp_batch *udp_batch_get(struct udp *u)
 	b->len = 0;
 	b->n = 0;
 	b->is_ended = false;
+	b->error = 0;
 	return b;
 }
 
 static void batch_flush(struct udp *u, struct udp_batch *b)
 {
+	int rv = 0;
+
 	if (b->len > 0)
-		send_all(u, &b->path, b->ecn, b->data, b->len, b->segment);
+		rv = send_all(u, &b->path, b->ecn, b->data, b->len, b->segment);
+	if (rv < 0)
+		b->error = rv;
 	b->len = 0;
 	b->n = 0;
 	b->is_ended = false;
 }
 
-void udp_batch_put(struct udp *u, struct udp_batch *b)
+int udp_batch_put(struct udp *u, struct udp_batch *b)
 {
+	int error;
+
 	batch_flush(u, b);
+	error = b->error;
 	if (u->n_spare >= BATCHES_KEPT) {
 		free(b);
-		return;
+		return error;
 	}
 	b->next = u->spare;
 	u->spare = b;
 	u->n_spare++;
+	return error;
 }
 
 uint8_t *udp_batch_space(struct udp_batch *b)

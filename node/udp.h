@@ -37,11 +37,15 @@ int udp_listen(struct udp *u, const union endpoint *at);
 int udp_route(struct udp *u, const union endpoint *remote, struct udp_path *out,
 	      unsigned *mtu);
 
+/* Whether the interface is there, up, and has a carrier. */
+bool udp_interface_is_up(struct udp *u, unsigned ifindex);
+
 /* ---- writing ---- a batch gathers packets of equal size to one path. */
 struct udp_batch;
 struct udp_batch *udp_batch_get(struct udp *u);
-/* Sends what it holds and gives it back. */
-void udp_batch_put(struct udp *u, struct udp_batch *b);
+/* Sends what it holds and gives it back.  0, or the -errno of a packet that the
+ * kernel did not take, of all since the batch was got. */
+int udp_batch_put(struct udp *u, struct udp_batch *b);
 /* Where the next packet is to be written: UDP_PAYLOAD_MAX bytes are there. */
 uint8_t *udp_batch_space(struct udp_batch *b);
 /* A packet of `len` bytes stands at the space; a new path, another ECN mark or

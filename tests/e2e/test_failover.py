@@ -91,6 +91,37 @@ def test_a_download_outlives_its_wire(whole, want, how, way):
     assert arrived(lab) == want
 
 
+def test_a_pulled_cable_is_noticed_at_once(whole):
+    """Both ends lose the carrier, and have nothing to say at that moment."""
+    lab = whole
+    wire = lab.wires[0]
+    ends = [(n, n.mark()) for n, _ in wire.ends]
+    wire.cut()
+    try:
+        for n, mark in ends:
+            n.log_wait("session down.*the interface is down", mark, timeout=1)
+    finally:
+        wire.heal()
+    for n, mark in ends:
+        n.log_wait("session up", mark, timeout=30)
+
+
+def test_an_interface_that_is_down_is_noticed_by_sending(make_short_lab):
+    """Without beacons nobody watches the interfaces."""
+    lab = make_short_lab("down")
+    a, b = lab.nodes("a", "b", sections={"discovery": {"lan": "off"}})
+    wire = lab.wire(a, b, static=True)
+    lab.start()
+    a.ping(b)
+    pings = a.popen("ping", "-6", "-i", "0.1", b.address, stdout=subprocess.DEVNULL)
+    mark = a.mark()
+    wire.cut()
+    a.log_wait("session down.*the interface is down", mark, timeout=0.5)
+    pings.kill()
+    wire.heal()
+    a.ping(b)
+
+
 def test_a_download_outlives_a_relay(whole, want):
     """kill -9 of the node in the middle, which comes back later."""
     lab = whole

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -286,6 +287,51 @@ static void two_nodes_meet_and_know_each_other(void **state)
 	assert_int_equal(s.mtu, CIRCUIT_MTU_MAX);
 	assert_true(sessions_get(lab->b.sessions, lab->b.last, &s));
 	assert_false(s.is_dialled);
+	lab_free(lab);
+}
+
+static void sessions_stay_while_their_interface_is_up(void **state)
+{
+	struct lab *lab = lab_of_two();
+	struct session_info s;
+	struct udp *udp;
+
+	(void)state;
+	connect_two(lab);
+	udp = sessions_udp(lab->a.sessions);
+	sessions_network_changed(lab->a.sessions);
+	assert_true(sessions_get(lab->a.sessions, lab->a.last, &s));
+	assert_int_not_equal(s.path.ifindex, 0);
+	assert_true(udp_interface_is_up(udp, s.path.ifindex));
+	assert_false(udp_interface_is_up(udp, 1 << 30));
+	assert_int_equal(sessions_counters(lab->a.sessions)->n_cut, 0);
+	lab_free(lab);
+}
+
+/* The loopback's address cannot be the source of what leaves the machine. */
+static void a_datagram_without_a_way_is_reported(void **state)
+{
+	struct lab *lab = lab_of_two();
+	struct udp *udp = sessions_udp(lab->a.sessions);
+	struct udp_batch *b = udp_batch_get(udp);
+	struct session_info s;
+	struct udp_path path;
+
+	(void)state;
+	connect_two(lab);
+	assert_true(sessions_get(lab->a.sessions, lab->a.last, &s));
+	memset(udp_batch_space(b), 0, 100);
+	udp_batch_add(udp, b, &s.path, 0, 100);
+	assert_int_equal(udp_batch_put(udp, b), 0);
+	path = s.path;
+	if (path.remote.sa.sa_family == AF_INET6)
+		inet_pton(AF_INET6, "2001:db8::1", &path.remote.in6.sin6_addr);
+	else
+		inet_pton(AF_INET, "192.0.2.1", &path.remote.in.sin_addr);
+	b = udp_batch_get(udp);
+	memset(udp_batch_space(b), 0, 100);
+	udp_batch_add(udp, b, &path, 0, 100);
+	assert_true(udp_batch_put(udp, b) < 0);
 	lab_free(lab);
 }
 
@@ -579,6 +625,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(two_nodes_meet_and_know_each_other),
+		cmocka_unit_test(sessions_stay_while_their_interface_is_up),
+		cmocka_unit_test(a_datagram_without_a_way_is_reported),
 		cmocka_unit_test(control_messages_go_both_ways_in_order),
 		cmocka_unit_test(
 			a_message_that_is_a_violation_closes_the_session),
