@@ -10,6 +10,8 @@
 
 /* Valid in every field, often at the edge of its range; sealed, not signed. */
 void msg_random(struct msg *out, enum msg_type type, struct rng *r);
+/* The same with at most three of everything: for tests which try each byte. */
+void msg_random_small(struct msg *out, enum msg_type type, struct rng *r);
 /* `n_hops` links; first_sig is drawn. */
 void route_random(struct route_proof *out, size_t n_hops, struct rng *r);
 /* Paths from any roots to `leaf`. */

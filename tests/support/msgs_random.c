@@ -318,3 +318,60 @@ void msg_random(struct msg *out, enum msg_type type, struct rng *r)
 		break;
 	}
 }
+
+#define SMALL_MAX 3
+
+/* Its end stays: that is where the path leads to. */
+static void coord_shrink(struct coord *c)
+{
+	if (c->n <= SMALL_MAX)
+		return;
+	c->hop[SMALL_MAX - 1] = c->hop[c->n - 1];
+	c->n = SMALL_MAX;
+}
+
+static size_t smaller(size_t n)
+{
+	return n < SMALL_MAX ? n : SMALL_MAX;
+}
+
+static void record_shrink(struct record *rec)
+{
+	for (size_t i = 0; i < TREES; i++)
+		coord_shrink(&rec->at.tree[i]);
+	rec->chain_len = smaller(rec->chain_len);
+	record_seal(rec);
+}
+
+static void probe_shrink(struct msg_probe *m)
+{
+	for (size_t i = 0; i < TREES; i++)
+		coord_shrink(&m->to.tree[i]);
+	m->hops.n = smaller(m->hops.n);
+	m->n_avoid = smaller(m->n_avoid);
+	m->chain_len = smaller(m->chain_len);
+}
+
+void msg_random_small(struct msg *out, enum msg_type type, struct rng *r)
+{
+	msg_random(out, type, r);
+	if (type == MSG_PROBE)
+		probe_shrink(&out->probe);
+	if (type == MSG_ANSWER)
+		route_random(&out->answer.route, SMALL_MAX, r);
+	if (type == MSG_OPEN) {
+		route_random(&out->open.route, SMALL_MAX, r);
+		out->open.route.first_sig = 0;
+		msg_open_seal(&out->open);
+	}
+	if (type == MSG_PEER_QUERY)
+		out->peer_query.n = smaller(out->peer_query.n);
+	if (type == MSG_PEER_INFO)
+		out->peer_info.chain_len = smaller(out->peer_info.chain_len);
+	if (type == MSG_BEACON)
+		out->beacon.n = smaller(out->beacon.n);
+	if (type == MSG_STORE)
+		record_shrink(&out->store.record);
+	if (type == MSG_FOUND)
+		record_shrink(&out->found.record);
+}

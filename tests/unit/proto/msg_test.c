@@ -67,7 +67,7 @@ static void every_type_survives_the_wire(void **state)
 	(void)state;
 	rng_init(&r, 1);
 	for (int t = 1; t < MSG_TYPES; t++) {
-		for (int i = 0; i < 300; i++) {
+		for (int i = 0; i < 200; i++) {
 			struct body b;
 
 			msg_random(&m, (enum msg_type)t, &r);
@@ -89,10 +89,10 @@ static void a_message_cut_anywhere_is_never_half_valid(void **state)
 
 	(void)state;
 	rng_init(&r, 2);
-	for (int t = 1; t < MSG_TYPES; t++) {
+	for (int k = 0; k < 4 * (MSG_TYPES - 1); k++) {
 		struct body b;
 
-		msg_random(&m, (enum msg_type)t, &r);
+		msg_random_small(&m, (enum msg_type)(1 + k / 4), &r);
 		b = body_of(&m);
 		for (size_t len = 0; len < b.len; len++) {
 			uint8_t *cut = mem_calloc(1, len + 1);
@@ -113,10 +113,10 @@ static void no_changed_byte_makes_an_invalid_struct(void **state)
 
 	(void)state;
 	rng_init(&r, 3);
-	for (int t = 1; t < MSG_TYPES; t++) {
+	for (int k = 0; k < 4 * (MSG_TYPES - 1); k++) {
 		struct body b;
 
-		msg_random(&m, (enum msg_type)t, &r);
+		msg_random_small(&m, (enum msg_type)(1 + k / 4), &r);
 		b = body_of(&m);
 		for (size_t i = 0; i < b.len; i++) {
 			uint8_t was = b.data[i];
@@ -143,7 +143,7 @@ static void a_body_of_one_type_is_sound_as_any_other(void **state)
 	for (int t = 1; t < MSG_TYPES; t++) {
 		struct body b;
 
-		msg_random(&m, (enum msg_type)t, &r);
+		msg_random_small(&m, (enum msg_type)t, &r);
 		b = body_of(&m);
 		for (int other = 1; other < MSG_TYPES; other++)
 			parse_any((uint8_t)other, b.data, b.len);
