@@ -11,9 +11,10 @@
 #define SPREAD_NS (200 * NS_PER_US) /* a neighbour */
 #define REMIND_NS NS_PER_S
 #define LEVELS    8
-/* The pause after which it counts as calm, in times of the hold-down. */
-#define PAUSE_SHORT 2
-#define PAUSE_LONG  4
+/* Changes with less between them than twice the hold-down lengthen it, and more
+ * than four times shorten it; and at least these times. */
+#define PAUSE_SHORT_NS (6 * NS_PER_S)
+#define PAUSE_LONG_NS  (12 * NS_PER_S)
 
 static struct tree_branch *branch_of(const struct neighbour *n,
 				     const struct tree *t)
@@ -37,27 +38,46 @@ static nsec hold_of_level(unsigned level)
 	return time_min(NS_PER_S << (level - 1), TREE_HOLD_MAX_NS);
 }
 
-/* A better root is good news, and is bad news once at most. */
+/* Of a better root there can be news only so often: between two of them it is
+ * lost, and that is held down. */
+static bool is_better_root(const struct tree *t, const struct tree_branch *b)
+{
+	return t->at->rank < b->told_rank;
+}
+
 static nsec held_until(const struct tree *t, const struct tree_branch *b)
 {
 	if (b->told_at == 0)
 		return 0;
-	if (t->at->rank < b->told_rank)
+	if (is_better_root(t, b))
 		return b->told_at + TREE_HOLD_MIN_NS;
 	return b->told_at + hold_of_level(b->level);
 }
 
-static void note_told(struct tree_branch *b, nsec now)
+static nsec longer(nsec a, nsec b)
+{
+	return a > b ? a : b;
+}
+
+static bool is_short_pause(unsigned level, nsec pause)
+{
+	return pause < longer(2 * hold_of_level(level), PAUSE_SHORT_NS);
+}
+
+static nsec long_pause(unsigned level)
+{
+	return longer(4 * hold_of_level(level), PAUSE_LONG_NS);
+}
+
+static void note_told(const struct tree *t, struct tree_branch *b, nsec now)
 {
 	nsec pause = now - b->told_at;
-	bool is_short = pause < PAUSE_SHORT * hold_of_level(b->level);
 
-	while (b->level > 0 && pause > PAUSE_LONG * hold_of_level(b->level)) {
-		pause -= PAUSE_LONG * hold_of_level(b->level);
-		b->level--;
-	}
-	if (is_short && b->told_at != 0 && b->level + 1 < LEVELS)
+	if (b->told_at != 0 && b->level + 1 < LEVELS && !is_better_root(t, b) &&
+	    is_short_pause(b->level, pause))
 		b->level++;
+	for (; b->level > 0 && pause > long_pause(b->level); b->level--)
+		pause -= long_pause(b->level);
 	b->told_at = now;
 }
 
@@ -135,7 +155,7 @@ static void send_place(struct router *r, struct tree *t, struct neighbour *n,
 	own->cost = session_cost(n->best);
 	tree_hop_payload(payload, t->at->chain, &n->id, own->cost);
 	core_sign(r, own->sig, SIGN_TREE_HOP, payload, sizeof payload);
-	note_told(b, now);
+	note_told(t, b, now);
 	b->told = TOLD_PLACE;
 	b->told_link = own->cost;
 	b->told_cost = place_end(t->at);
@@ -253,7 +273,8 @@ void tree_beat_children(struct router *r, struct tree *t, nsec now)
 		const struct place *p =
 			n->trees != NULL ? branch_of(n, t)->place : NULL;
 
-		if (p != NULL && p->is_child)
+		if (n->trees != NULL &&
+		    (p == NULL || p->is_child || p->rank > t->at->rank))
 			beat_soon(r, t, n, now);
 	}
 }

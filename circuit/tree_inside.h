@@ -136,7 +136,8 @@ void tree_set_timer(struct router *r, struct tree *t, nsec now);
 void tree_announce(struct router *r, struct tree *t, nsec now);
 void tree_announce_to(struct router *r, struct tree *t, struct neighbour *n,
 		      nsec now);
-/* A sign of life goes to our children; to one neighbour. */
+/* A sign of life goes to our children, and to those who know of no root as good
+ * as ours; to one neighbour. */
 void tree_beat_children(struct router *r, struct tree *t, nsec now);
 void tree_beat_to(struct router *r, struct tree *t, struct neighbour *n,
 		  nsec now);
