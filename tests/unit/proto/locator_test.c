@@ -147,6 +147,7 @@ static void coordinates_are_equal_in_nodes_and_costs(void **state)
 	b = a;
 	b.n = 2;
 	assert_false(coord_equal(coord_ref(&a), coord_ref(&b)));
+	assert_false(coord_equal(coord_ref(&b), coord_ref(&a)));
 	b.n = 0;
 	assert_false(coord_equal(coord_ref(&a), coord_ref(&b)));
 	assert_true(coord_equal(coord_ref(&b), coord_ref(&b)));
