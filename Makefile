@@ -104,6 +104,10 @@ $(B)/tests/sim/sim: $(call objs,tests/sim) $(B)/libsupport.a $(call libs,circuit
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
+$(B)/tests/sim/report/report: $(call objs,tests/sim/report) $(B)/libsupport.a $(call libs,circuit) $(B)/libdiscovery.a $(call libs,proto)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
 $(B)/%.o: %.c | $(GEN_H)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
@@ -144,6 +148,9 @@ unit: $(UNIT_TESTS)
 #: sim       the simulations, 1000 random graphs
 sim: $(B)/tests/sim/sim
 	$(Q)$(B)/tests/sim/sim
+#: sim-report  the figures of docs/routing.md, measured (QUICK=1: smaller)
+sim-report: $(B)/tests/sim/report/report
+	$(Q)$(B)/tests/sim/report/report $(if $(QUICK),--quick,--write docs/routing.md)
 #: lint      the include rule and the format
 .PHONY: lint-layers lint-format list-unit list-fuzzers
 lint: lint-layers lint-format

@@ -1,0 +1,129 @@
+#include "tests/sim/report/figures.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "tests/sim/report/lab.h"
+
+#define SETTLE_NS  (90 * NS_PER_S)
+#define PER_SECOND 5000
+#define SECONDS    5
+#define BURST_NS   (10 * NS_PER_MS)
+
+/* Time that one router spends on what it is handed. */
+struct stopwatch {
+	size_t node;
+	double started, total;
+};
+
+static double thread_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void on_handling(void *ctx, size_t node, bool begins)
+{
+	struct stopwatch *w = ((struct lab *)ctx)->stopwatch;
+
+	if (w == NULL || node != w->node)
+		return;
+	if (begins)
+		w->started = thread_seconds();
+	else
+		w->total += thread_seconds() - w->started;
+}
+
+/* A probe as its sender would make it, for a node that may or may not be. */
+static void make_probe(struct lab *l, size_t from, struct msg *m)
+{
+	struct msg_probe *p = &m->probe;
+	const struct identity *self = mesh_identity(l->mesh, from);
+
+	*m = (struct msg){ .type = MSG_PROBE };
+	p->flags = 0;
+	p->ttl = HOPS_MAX;
+	p->origin = self->id;
+	p->target = mesh_identity(l->mesh, lab_pick(l, l->net.n))->id;
+	rng_fill(&l->rng, &p->nonce, sizeof p->nonce);
+	p->issued_ms = mesh_wall(l->mesh);
+	p->valid_ms = PROBE_VALID_MS;
+	p->deadline_ms = 2000;
+	p->tree = TREE_ANY;
+	p->budget = 64;
+	p->chain_len = KEY_LEN;
+	memcpy(p->chain, self->key.b, KEY_LEN);
+	msg_probe_seal(p);
+	key_sign(p->sig_origin, mesh_key(l->mesh, from), SIGN_PROBE_ORIGIN,
+		 mesh_ca(l->mesh), p->body, sizeof p->body);
+}
+
+static void send_burst(struct lab *l, size_t from, size_t victim, size_t link)
+{
+	struct msg m;
+
+	for (unsigned i = 0; i < PER_SECOND * BURST_NS / NS_PER_S; i++) {
+		make_probe(l, from, &m);
+		mesh_inject(l->mesh, victim, link, &m);
+	}
+}
+
+/* The member's neighbour with most links. */
+static size_t victim_of(const struct lab *l, size_t member, size_t *link)
+{
+	size_t best = SIZE_MAX;
+
+	for (size_t i = l->net.first[member]; i < l->net.first[member + 1];
+	     i++) {
+		size_t to = net_far_end(&l->net, l->net.at[i], member);
+
+		if (best != SIZE_MAX &&
+		    net_degree(&l->net, to) <= net_degree(&l->net, best))
+			continue;
+		best = to;
+		*link = l->net.at[i];
+	}
+	return best;
+}
+
+void figures_flooded(struct plan *p)
+{
+	size_t n = p->is_quick ? 60 : 100, member, link = 0;
+	struct lab *l = lab_new(
+		NET_BA, n, p->seed,
+		&(struct lab_options){ .flood_below = 0, .is_dear = true });
+	struct stopwatch w = { 0 };
+	nsec end;
+
+	lab_watch_handling(l, on_handling);
+	lab_run(l, SETTLE_NS);
+	member = n - 1;
+	w.node = victim_of(l, member, &link);
+	l->stopwatch = &w;
+	end = mesh_now(l->mesh) + SECONDS * NS_PER_S;
+	while (mesh_now(l->mesh) < end) {
+		size_t from, to;
+
+		send_burst(l, member, w.node, link);
+		lab_run(l, BURST_NS);
+		if (lab_pick(l, 5) != 0)
+			continue;
+		lab_pick_pair(l, &from, &to);
+		if (from != member)
+			lab_ask(l, from, to);
+	}
+	l->stopwatch = NULL;
+	lab_await(l, 10 * NS_PER_S);
+	table_add(&p->table, 100.0 * (double)lab_n_up(l) / (double)l->n_asks,
+		  "%", WANT_AT_LEAST, 99, p->seed,
+		  "one member of %zu sends 5 000 probes/s: %zu set-ups of "
+		  "others",
+		  n, l->n_asks);
+	table_add(&p->table, 100.0 * w.total / SECONDS, "%", WANT_AT_MOST, 10,
+		  p->seed,
+		  "one member sends 5 000 probes/s: part of a core that its "
+		  "neighbour spends on messages, real signatures");
+	lab_free(l);
+}

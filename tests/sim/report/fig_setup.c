@@ -1,0 +1,211 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/base/mem.h"
+#include "tests/sim/report/figures.h"
+#include "tests/sim/report/lab.h"
+
+/* From a cold start until nothing moves any more. */
+#define SETTLE_NS (150 * NS_PER_S)
+/* Longer than any attempt. */
+#define WAIT_NS (12 * NS_PER_S)
+/* After a circuit is up, until the last copy of its probe is back. */
+#define TAIL_NS  (9 * NS_PER_S)
+#define SLACK_NS (50 * NS_PER_MS)
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double median(double *values, size_t n)
+{
+	if (n == 0)
+		return 0;
+	qsort(values, n, sizeof *values, by_value);
+	return values[n / 2];
+}
+
+double idle_measure(struct lab *l, unsigned seconds)
+{
+	lab_meter_start(l);
+	lab_run(l, seconds * NS_PER_S);
+	return (double)lab_n_bytes(l) / seconds / (double)l->net.n / 1000;
+}
+
+/* Distances from one node, with and without the protocol's floor. */
+struct reference {
+	nsec *cost, *delay;
+	unsigned *n_hops;
+};
+
+static void reference_from(const struct lab *l, size_t from,
+			   struct reference *r)
+{
+	net_distances(&l->net, from, LAB_COST_FLOOR_NS, NULL, r->cost,
+		      r->n_hops);
+	net_distances(&l->net, from, 0, NULL, r->delay, NULL);
+}
+
+static void measure_pair(struct lab *l, size_t from, size_t to,
+			 const struct reference *ref, struct setup_figures *out,
+			 double *first, double *stretch)
+{
+	const struct ask *a;
+
+	lab_meter_start(l);
+	a = &l->asks[lab_ask(l, from, to)];
+	lab_await(l, WAIT_NS);
+	out->n_asked++;
+	if (a->up_at != 0) {
+		first[out->n_up] =
+			((double)(a->up_at - a->at) - (double)SLACK_NS) /
+			(2 * (double)ref->delay[to]);
+		stretch[out->n_up] =
+			(double)lab_circuit_cost(l, from, a->circuit) /
+			(double)ref->cost[to];
+		out->n_up++;
+	}
+	lab_run(l, TAIL_NS);
+	out->messages += (double)lab_n_setup(l);
+	out->with_queries +=
+		(double)(lab_n_setup(l) + l->n_msgs[MSG_PEER_QUERY] +
+			 l->n_msgs[MSG_PEER_INFO]);
+	if (lab_busiest(l) > out->busiest)
+		out->busiest = lab_busiest(l);
+	if (a->up_at != 0)
+		mesh_close(l->mesh, from, a->circuit);
+	lab_asks_clear(l);
+}
+
+void setup_measure(struct lab *l, size_t n_pairs, struct setup_figures *out)
+{
+	double *first = mem_calloc(n_pairs, sizeof *first);
+	double *stretch = mem_calloc(n_pairs, sizeof *stretch);
+	struct reference ref = {
+		.cost = mem_calloc(l->net.n, sizeof *ref.cost),
+		.delay = mem_calloc(l->net.n, sizeof *ref.delay),
+		.n_hops = mem_calloc(l->net.n, sizeof *ref.n_hops),
+	};
+
+	*out = (struct setup_figures){ 0 };
+	while (out->n_asked < n_pairs) {
+		size_t from, to;
+
+		lab_pick_pair(l, &from, &to);
+		reference_from(l, from, &ref);
+		if (ref.n_hops[to] > HOPS_MAX) {
+			out->n_too_far++;
+			continue;
+		}
+		measure_pair(l, from, to, &ref, out, first, stretch);
+	}
+	out->messages /= (double)out->n_asked;
+	out->with_queries /= (double)out->n_asked;
+	out->first_path = median(first, out->n_up);
+	out->stretch = median(stretch, out->n_up);
+	free(first);
+	free(stretch);
+	free(ref.cost);
+	free(ref.delay);
+	free(ref.n_hops);
+}
+
+/* ---- rows -------------------------------------------------------------- */
+
+struct setup_case {
+	enum net_kind kind;
+	size_t n, n_pairs;
+	double messages_max; /* 0: nothing is wanted */
+	double stretch_max;
+	double idle_max; /* kB/s; 0: not measured */
+	unsigned idle_s;
+};
+
+static void add_rows(struct plan *p, const struct setup_case *c,
+		     const struct setup_figures *f)
+{
+	const char *kind = net_kind_name(c->kind);
+	struct table *t = &p->table;
+	uint64_t seed = p->seed;
+
+	if (c->idle_max > 0)
+		table_add(t, f->idle_kb_s, "kB/s", WANT_AT_MOST, c->idle_max,
+			  seed, "idle control traffic per node, %s, %zu nodes",
+			  kind, c->n);
+	if (c->n_pairs == 0)
+		return;
+	table_add(t, f->messages, "",
+		  c->messages_max > 0 ? WANT_AT_MOST : WANT_NOTHING,
+		  c->messages_max, seed,
+		  "messages per new circuit, %s, %zu nodes (%.0f with those "
+		  "that ask for certificates)",
+		  kind, c->n, f->with_queries);
+	table_add(t, f->busiest, "", WANT_AT_MOST, 12, seed,
+		  "busiest node per set-up, %s, %zu nodes", kind, c->n);
+	table_add(t, 100.0 * (double)f->n_up / (double)f->n_asked, "%",
+		  WANT_AT_LEAST, 100, seed,
+		  "circuits that came up, %s, %zu nodes", kind, c->n);
+	table_add(t, f->first_path, "RTT", WANT_AT_MOST, 2.5, seed,
+		  "first usable path less 50 ms, median, %s, %zu nodes", kind,
+		  c->n);
+	table_add(t, f->stretch, "", WANT_AT_MOST, c->stretch_max, seed,
+		  "stretch of the chosen path, median, %s, %zu nodes", kind,
+		  c->n);
+}
+
+static void run_case(struct plan *p, const struct setup_case *c)
+{
+	struct setup_figures f = { 0 };
+	struct lab *l = lab_new(c->kind, c->n, p->seed,
+				&(struct lab_options){ .flood_below = 0 });
+	double idle = 0, cpu = lab_cpu();
+
+	lab_run(l, SETTLE_NS);
+	if (p->is_verbose)
+		printf("# %s %zu: settled after %.1f s of CPU, %.0f MiB\n",
+		       net_kind_name(c->kind), c->n, lab_cpu() - cpu,
+		       lab_memory_mib());
+	if (c->idle_max > 0)
+		idle = idle_measure(l, c->idle_s);
+	if (c->n_pairs > 0)
+		setup_measure(l, c->n_pairs, &f);
+	f.idle_kb_s = idle;
+	add_rows(p, c, &f);
+	lab_free(l);
+}
+
+void figures_setup(struct plan *p)
+{
+	static const struct setup_case full[] = {
+		{ NET_RANDOM, 50, 0, 0, 0, 0.25, 1800 },
+		{ NET_BA, 100, 60, 0, 1.25, 0, 0 },
+		{ NET_BA, 1000, 100, 70, 1.25, 0.55, 1800 },
+		{ NET_BA, 10000, 60, 100, 1.25, 1, 900 },
+		{ NET_HUBS, 10000, 60, 50, 1.5, 0, 0 },
+		{ NET_SMALL, 10000, 60, 220, 1.5, 0, 0 },
+		{ NET_GEOMETRIC, 10000, 40, 750, 1.5, 0, 0 },
+		{ NET_REGULAR, 10000, 40, 0, 1.5, 0, 0 },
+	};
+	static const struct setup_case quick[] = {
+		{ NET_RANDOM, 50, 0, 0, 0, 0.25, 1800 },
+		{ NET_BA, 1000, 40, 70, 1.25, 0.55, 900 },
+		{ NET_HUBS, 1000, 40, 50, 1.5, 0, 0 },
+		{ NET_SMALL, 1000, 40, 220, 1.5, 0, 0 },
+		{ NET_GEOMETRIC, 1000, 30, 750, 1.5, 0, 0 },
+		{ NET_REGULAR, 1000, 30, 0, 1.5, 0, 0 },
+	};
+	static const struct setup_case huge = { NET_BA, 100000, 40, 130,
+						1.25,   0,      0 };
+
+	if (p->is_huge)
+		run_case(p, &huge);
+	else if (p->is_quick)
+		for (size_t i = 0; i < ARRAY_LEN(quick); i++)
+			run_case(p, &quick[i]);
+	else
+		for (size_t i = 0; i < ARRAY_LEN(full); i++)
+			run_case(p, &full[i]);
+}

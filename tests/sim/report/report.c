@@ -1,0 +1,100 @@
+/* The figures of routing, measured: report [--quick] [--huge] [--seed S]
+ * [--only GROUP] [--write FILE] [-v].  Exit 1 only if the run itself failed:
+ * a figure that is missed is said so in its row. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+#include "proto/base/text.h"
+#include "tests/sim/report/figures.h"
+#include "tests/sim/report/lab.h"
+
+static const struct {
+	const char *name;
+	figures *run;
+} groups[] = {
+	{ "setup", figures_setup },   { "cold", figures_cold },
+	{ "churn", figures_churn },   { "drop", figures_drop },
+	{ "attack", figures_attack }, { "flooded", figures_flooded },
+	{ "speed", figures_speed },
+};
+
+struct options {
+	struct plan plan;
+	const char *only;
+	const char *write;
+};
+
+static void usage(void)
+{
+	fprintf(stderr, "usage: report [--quick] [--huge] [--seed S] "
+			"[--only GROUP] [--write FILE] [-v]\n");
+	exit(2);
+}
+
+static struct options parse(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "quick", no_argument, NULL, 'q' },
+		{ "huge", no_argument, NULL, 'h' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "write", required_argument, NULL, 'w' },
+		{ 0 },
+	};
+	struct options o = { .plan.seed = 1 };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "v", longs, NULL)) != -1) {
+		if (c == 'q')
+			o.plan.is_quick = true;
+		else if (c == 'h')
+			o.plan.is_huge = true;
+		else if (c == 's' &&
+			 text_u64(&o.plan.seed, optarg, 0, UINT64_MAX))
+			continue;
+		else if (c == 'o')
+			o.only = optarg;
+		else if (c == 'w')
+			o.write = optarg;
+		else if (c == 'v')
+			o.plan.is_verbose = true;
+		else
+			usage();
+	}
+	if (optind != argc)
+		usage();
+	return o;
+}
+
+static void run_group(struct plan *p, size_t i)
+{
+	double start = lab_cpu();
+
+	printf("-- %s\n", groups[i].name);
+	groups[i].run(p);
+	printf("-- %s: %.1f s of CPU\n", groups[i].name, lab_cpu() - start);
+	fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = parse(argc, argv);
+	struct table *t = &o.plan.table;
+	int rv = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++)
+		if (o.only == NULL || strcmp(o.only, groups[i].name) == 0)
+			run_group(&o.plan, i);
+	printf("%zu figures, %zu missed; %.0f s of CPU, %.0f MiB\n", t->n,
+	       t->n_missed, lab_cpu(), lab_memory_mib());
+	if (o.write != NULL)
+		rv = table_write(t, o.write);
+	if (rv != 0)
+		fprintf(stderr, "report: cannot write %s: %s\n", o.write,
+			strerror(-rv));
+	table_deinit(t);
+	return rv != 0;
+}
