@@ -56,7 +56,8 @@ static void measure_pair(struct lab *l, size_t from, size_t to,
 	const struct ask *a;
 
 	lab_meter_start(l);
-	a = &l->asks[lab_ask(l, from, to)];
+	lab_ask(l, from, to);
+	a = &l->asks[0];
 	lab_await(l, WAIT_NS);
 	out->n_asked++;
 	if (a->up_at != 0) {

@@ -242,13 +242,12 @@ void lab_kill(struct lab *l, size_t node)
 
 /* ---- circuits ---------------------------------------------------------- */
 
-size_t lab_ask(struct lab *l, size_t from, size_t to)
+void lab_ask(struct lab *l, size_t from, size_t to)
 {
 	l->asks = mem_realloc(l->asks, l->n_asks + 1, sizeof *l->asks);
 	l->asks[l->n_asks++] =
 		(struct ask){ .from = from, .to = to, .at = mesh_now(l->mesh) };
 	mesh_connect(l->mesh, from, to, 0);
-	return l->n_asks - 1;
 }
 
 void lab_ask_again(struct lab *l)

@@ -86,7 +86,7 @@ uint64_t lab_n_bytes(const struct lab *l);
 unsigned lab_busiest(const struct lab *l);
 
 /* Asks for a circuit; what comes of it is noted in lab->asks. */
-size_t lab_ask(struct lab *l, size_t from, size_t to);
+void lab_ask(struct lab *l, size_t from, size_t to);
 /* The same once more for those that failed. */
 void lab_ask_again(struct lab *l);
 /* Until every one is up or has failed, or the time is over. */
