@@ -52,6 +52,8 @@ static void put_together(const uint8_t *data, size_t len, size_t each)
 		assert(tun_merge_take(&m, &h) <= TUN_PACKET_MAX);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	if (len == 0)
