@@ -61,15 +61,16 @@ static void received(uv_udp_t *uv, ssize_t n, const uv_buf_t *b,
 	d->ev->data(d->ctx, &e, (const uint8_t *)b->base, (size_t)n);
 }
 
-static struct dgram *dgram_new(struct loop *l, const struct dgram_events *ev,
-			       void *ctx)
+/* With a family there is a socket at once. */
+static struct dgram *dgram_new(struct loop *l, int family,
+			       const struct dgram_events *ev, void *ctx)
 {
 	struct dgram *d = mem_new(d);
 
 	d->loop = l;
 	d->ev = ev;
 	d->ctx = ctx;
-	uv_udp_init(loop_uv(l), &d->uv);
+	uv_udp_init_ex(loop_uv(l), &d->uv, (unsigned)family);
 	d->uv.data = d;
 	return d;
 }
@@ -89,15 +90,27 @@ static int start(struct dgram **out, struct dgram *d, int rv)
 int dgram_bind(struct dgram **out, struct loop *l, const union endpoint *at,
 	       const struct dgram_events *ev, void *ctx)
 {
-	struct dgram *d = dgram_new(l, ev, ctx);
+	struct dgram *d = dgram_new(l, AF_UNSPEC, ev, ctx);
 
 	return start(out, d, uv_udp_bind(&d->uv, &at->sa, 0));
+}
+
+int dgram_bind_overlay(struct dgram **out, struct loop *l,
+		       const union endpoint *at, const struct dgram_events *ev,
+		       void *ctx)
+{
+	struct dgram *d = dgram_new(l, AF_INET6, ev, ctx);
+	int rv = loop_bind_free((uv_handle_t *)&d->uv);
+
+	if (rv == 0)
+		rv = uv_udp_bind(&d->uv, &at->sa, UV_UDP_IPV6ONLY);
+	return start(out, d, rv);
 }
 
 int dgram_connect(struct dgram **out, struct loop *l, const union endpoint *to,
 		  const struct dgram_events *ev, void *ctx)
 {
-	struct dgram *d = dgram_new(l, ev, ctx);
+	struct dgram *d = dgram_new(l, AF_UNSPEC, ev, ctx);
 
 	return start(out, d, uv_udp_connect(&d->uv, &to->sa));
 }

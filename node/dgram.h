@@ -24,6 +24,10 @@ struct dgram_events {
  * 0 or -errno. */
 int dgram_bind(struct dgram **out, struct loop *l, const union endpoint *at,
 	       const struct dgram_events *ev, void *ctx);
+/* The same for our overlay address, which need not be there yet. */
+int dgram_bind_overlay(struct dgram **out, struct loop *l,
+		       const union endpoint *at, const struct dgram_events *ev,
+		       void *ctx);
 int dgram_connect(struct dgram **out, struct loop *l, const union endpoint *to,
 		  const struct dgram_events *ev, void *ctx);
 

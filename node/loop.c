@@ -1,6 +1,7 @@
 #include "node/loop.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
@@ -336,4 +337,19 @@ void watch_stop(struct watch *w, uv_close_cb closed)
 {
 	uv_poll_stop(&w->poll);
 	uv_close((uv_handle_t *)&w->poll, closed);
+}
+
+/* ---- sockets ---- */
+
+int loop_bind_free(uv_handle_t *h)
+{
+	const int on = 1;
+	uv_os_fd_t fd;
+	int rv = uv_fileno(h, &fd);
+
+	if (rv < 0)
+		return rv;
+	if (setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on) < 0)
+		return -errno;
+	return 0;
 }

@@ -61,3 +61,7 @@ int watch_start(struct loop *l, struct watch *w, int fd, int events);
 void watch_change(struct watch *w, int events);
 /* The owner frees `w` (and closes the fd) in `closed`; NULL: nothing to do. */
 void watch_stop(struct watch *w, uv_close_cb closed);
+
+/* Lets a socket be bound to our overlay address, which may come after us (or
+ * go and come back).  0 or -errno. */
+int loop_bind_free(uv_handle_t *h);

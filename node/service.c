@@ -81,7 +81,7 @@ void services_free(struct services *s)
 
 	if (s == NULL)
 		return;
-	service_forwards_close(s, true);
+	service_forwards_close(s);
 	DL_FOREACH_SAFE (s->serving, v, next)
 		serving_close(v);
 	free(s);
@@ -91,16 +91,14 @@ void services_reload(struct services *s, const struct config *c)
 {
 	service_rules_init(&s->rules, c, &s->rules.self, s->rules.identity,
 			   s->rules.ctx);
-	service_forwards_close(s, false);
 	if (s->is_tun_up)
-		service_forwards_open(s);
+		service_forwards_refresh(s);
 }
 
 void services_tun_up(struct services *s)
 {
 	s->is_tun_up = true;
-	service_forwards_close(s, false);
-	service_forwards_open(s);
+	service_forwards_refresh(s);
 }
 
 const struct service_counts *services_counts(const struct services *s)

@@ -1,6 +1,6 @@
 /* What the parts of the service module share: service.c (who gets what),
- * service_tcp.c and service_udp.c (one stream each), service_listen.c (the
- * forwarding from our overlay address). */
+ * service_tcp.c and service_udp.c (one stream each), service_listen.c and
+ * service_flow.c (the forwarding from our overlay address). */
 #pragma once
 
 #include "discovery/keyed_hash.h"
@@ -14,6 +14,8 @@
 #define SERVICE_UDP_IDLE_NS (120 * NS_PER_S)
 /* What a peer may send before we have accepted. */
 #define SERVICE_EARLY_MAX 65536
+/* Apps' ports that send to one UDP port of ours. */
+#define SERVICE_FLOWS_MAX 4096
 
 struct service_forward;
 struct service_peer;
@@ -66,5 +68,16 @@ void serving_tcp_close(struct serving *v);
 void serving_udp_start(struct serving *v);
 void serving_udp_close(struct serving *v);
 
-void service_forwards_open(struct services *s);
-void service_forwards_close(struct services *s, bool connections_too);
+/* Listens where the rules want it, and no more where they do not; what stands
+ * there is kept as long as the port is published. */
+void service_forwards_refresh(struct services *s);
+void service_forwards_close(struct services *s);
+/* Who comes: by the source address, which the TUN has checked. */
+bool service_peer_of(struct node_id *peer, const struct services *s,
+		     const union endpoint *from);
+
+/* UDP: the apps' datagrams to `at`, an address of ours. */
+struct service_flows;
+int service_flows_open(struct service_flows **out, struct services *s,
+		       const union endpoint *at);
+void service_flows_close(struct service_flows *fs); /* NULL is allowed */

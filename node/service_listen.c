@@ -1,5 +1,5 @@
 /* Services that listen elsewhere (`to`), brought to our overlay address for
- * apps that come through the TUN. */
+ * apps that come through the TUN: which ports, and TCP. */
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +13,10 @@
 struct service_forward {
 	struct service_forward *next;
 	struct services *services;
-	struct tcp_listener *listener;
+	uint8_t proto;
 	uint16_t port;
+	struct tcp_listener *listener; /* TCP */
+	struct service_flows *flows;   /* UDP */
 };
 
 /* One connection; the rule is looked up anew for each, so that a reload
@@ -38,17 +40,15 @@ static void spliced(void *ctx)
 	forwarding_remove(ctx);
 }
 
-/* Who comes: by the source address, which the TUN has checked. */
-static bool peer_of(struct node_id *peer, const struct services *s,
-		    const struct tcp *t)
+bool service_peer_of(struct node_id *peer, const struct services *s,
+		     const union endpoint *from)
 {
 	struct overlay_net net;
-	union endpoint e;
 	struct addr a;
 
-	if (!tcp_peer(t, &e) || e.sa.sa_family != AF_INET6)
+	if (from->sa.sa_family != AF_INET6)
 		return false;
-	memcpy(a.b, &e.in6.sin6_addr, sizeof a.b);
+	memcpy(a.b, &from->in6.sin6_addr, sizeof a.b);
 	memcpy(net.prefix, s->rules.self.b, sizeof net.prefix);
 	*peer = addr_id(&a);
 	return addr_in_net(&a, &net);
@@ -59,8 +59,9 @@ static const struct service_rule *rule_for(const struct service_forward *f,
 					   const struct tcp *t)
 {
 	const struct service_rules *r = &f->services->rules;
+	union endpoint from;
 
-	if (!peer_of(peer, f->services, t))
+	if (!tcp_peer(t, &from) || !service_peer_of(peer, f->services, &from))
 		return NULL;
 	return service_rules_find(r, peer, IPPROTO_TCP, f->port);
 }
@@ -95,60 +96,96 @@ static union endpoint overlay_at(const struct services *s, uint16_t port)
 	return e;
 }
 
-static bool is_listened_for(const struct services *s, uint16_t port)
+static bool wants(const struct services *s, const struct service_rule *rule,
+		  uint8_t proto)
 {
-	const struct service_forward *f;
+	union endpoint at = overlay_at(s, rule->port);
 
-	LL_FOREACH (s->forwards, f) {
-		if (f->port == port)
+	return rule->has_to && !endpoint_equal(&rule->to, &at) &&
+	       (rule->proto == 0 || rule->proto == proto);
+}
+
+static bool is_wanted(const struct service_forward *f)
+{
+	const struct services *s = f->services;
+
+	for (size_t i = 0; i < s->rules.n; i++) {
+		if (s->rules.rule[i].port == f->port &&
+		    wants(s, &s->rules.rule[i], f->proto))
 			return true;
 	}
 	return false;
 }
 
-static void forward_open(struct services *s, const struct service_rule *rule)
+static bool is_listened_for(const struct services *s, uint8_t proto,
+			    uint16_t port)
+{
+	const struct service_forward *f;
+
+	LL_FOREACH (s->forwards, f) {
+		if (f->proto == proto && f->port == port)
+			return true;
+	}
+	return false;
+}
+
+static void forward_open(struct services *s, const struct service_rule *rule,
+			 uint8_t proto)
 {
 	union endpoint at = overlay_at(s, rule->port);
 	struct service_forward *f;
 	int rv;
 
-	if (rule->proto == IPPROTO_UDP || !rule->has_to ||
-	    endpoint_equal(&rule->to, &at) || is_listened_for(s, rule->port))
+	if (!wants(s, rule, proto) || is_listened_for(s, proto, rule->port))
 		return;
 	f = mem_new(f);
 	f->services = s;
+	f->proto = proto;
 	f->port = rule->port;
-	rv = tcp_listen(&f->listener, s->loop, &at, true, accepted, f);
+	rv = proto == IPPROTO_UDP ? service_flows_open(&f->flows, s, &at)
+				  : tcp_listen(&f->listener, s->loop, &at, true,
+					       accepted, f);
 	if (rv < 0) {
 		log_warn("service not forwarded for the tun: name=%s port=%u "
-			 "error=%s",
-			 rule->name, rule->port, uv_strerror(rv));
+			 "proto=%s error=%s",
+			 rule->name, rule->port,
+			 proto == IPPROTO_UDP ? "udp" : "tcp", uv_strerror(rv));
 		free(f);
 		return;
 	}
 	LL_PREPEND(s->forwards, f);
 }
 
-void service_forwards_open(struct services *s)
+static void forward_close(struct service_forward *f)
 {
-	for (size_t i = 0; i < s->rules.n; i++)
-		forward_open(s, &s->rules.rule[i]);
+	LL_DELETE(f->services->forwards, f);
+	tcp_listener_close(f->listener);
+	service_flows_close(f->flows);
+	free(f);
 }
 
-void service_forwards_close(struct services *s, bool connections_too)
+void service_forwards_refresh(struct services *s)
 {
-	struct service_forward *f, *next_f;
-	struct forwarding *g, *next_g;
+	struct service_forward *f, *next;
 
-	LL_FOREACH_SAFE(s->forwards, f, next_f)
+	LL_FOREACH_SAFE(s->forwards, f, next)
 	{
-		tcp_listener_close(f->listener);
-		free(f);
+		if (!is_wanted(f))
+			forward_close(f);
 	}
-	s->forwards = NULL;
-	if (!connections_too)
-		return;
-	DL_FOREACH_SAFE (s->forwarding, g, next_g) {
+	for (size_t i = 0; i < s->rules.n; i++) {
+		forward_open(s, &s->rules.rule[i], IPPROTO_TCP);
+		forward_open(s, &s->rules.rule[i], IPPROTO_UDP);
+	}
+}
+
+void service_forwards_close(struct services *s)
+{
+	struct forwarding *g, *next;
+
+	while (s->forwards != NULL)
+		forward_close(s->forwards);
+	DL_FOREACH_SAFE (s->forwarding, g, next) {
 		splice_close(g->splice);
 		forwarding_remove(g);
 	}

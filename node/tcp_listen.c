@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,20 +42,6 @@ static void incoming(uv_stream_t *server, int status)
 		tl->accepted(tl->ctx, t);
 }
 
-/* The overlay address may come after us (or go and come back). */
-static int bind_free(struct tcp_listener *tl)
-{
-	const int on = 1;
-	uv_os_fd_t fd;
-	int rv = uv_fileno((uv_handle_t *)&tl->uv, &fd);
-
-	if (rv < 0)
-		return rv;
-	if (setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on) < 0)
-		return -errno;
-	return 0;
-}
-
 int tcp_listen(struct tcp_listener **out, struct loop *l,
 	       const union endpoint *at, bool overlay, tcp_accepted *accepted,
 	       void *ctx)
@@ -74,7 +59,7 @@ int tcp_listen(struct tcp_listener **out, struct loop *l,
 	}
 	tl->uv.data = tl;
 	if (overlay)
-		rv = bind_free(tl);
+		rv = loop_bind_free((uv_handle_t *)&tl->uv);
 	if (rv == 0)
 		rv = uv_tcp_bind(&tl->uv, &at->sa,
 				 overlay ? UV_TCP_IPV6ONLY : 0);

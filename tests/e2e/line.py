@@ -11,6 +11,8 @@ SERVICES = {
     "service echo": {"port": 7, "proto": "both", "allow": "*"},
     "service ssh": {"port": 2222, "allow": "*"},
     "service iperf": {"port": 5201, "proto": "both", "allow": "*"},
+    "service inside": {"port": 53, "proto": "udp", "to": "127.0.0.1:7", "allow": "*"},
+    "service for-b": {"port": 54, "proto": "udp", "to": "127.0.0.1:7", "allow": "b"},
     "service silent": {"port": 99, "to": "127.0.0.1:99", "allow": "*"},
     "service friends": {"port": 90, "to": "127.0.0.1:8080", "allow": "b"},
     "service nobody": {"port": 91, "to": "127.0.0.1:8080"},

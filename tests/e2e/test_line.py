@@ -111,10 +111,9 @@ def test_ssh(a, d, sshd):
         raise LabError(f"{e}\nsshd: {(sshd / 'log').read_text()}") from None
 
 
-def test_udp_echo(a, d):
-    echo = Echo(d, d.address, 7)
-    with contextlib.closing(echo), a.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp:
-        udp.connect((d.address, 7))
+def udp_echoes(host, d, port):
+    with host.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp:
+        udp.connect((d.address, port))
         udp.settimeout(1)
 
         def echoed():
@@ -122,6 +121,20 @@ def test_udp_echo(a, d):
                 udp.send(b"through the tun")
                 return udp.recv(100) == b"through the tun"
         wait_for("the echo", echoed)
+
+
+def test_udp_echo(a, d):
+    with contextlib.closing(Echo(d, d.address, 7)):
+        udp_echoes(a, d, 7)
+
+
+def test_udp_echo_by_a_published_service(lab, a, d):
+    """Which listens on another address than D's own."""
+    with contextlib.closing(Echo(d, "127.0.0.1", 7)):
+        udp_echoes(a, d, 53)
+        udp_echoes(lab.hosts["b"], d, 54)
+        with pytest.raises(PermissionError):
+            udp_echoes(a, d, 54)
 
 
 def test_an_upload_arrives_whole(a, d):
