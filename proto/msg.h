@@ -165,6 +165,7 @@ struct msg_nak {
 	struct nonce nonce;
 	uint8_t tree; /* of the copy: 0.., TREE_ANY, TREE_FLOOD */
 	enum nak_code code;
+	uint16_t budget; /* not signed: transmissions that the copy has left */
 	bool has_blame;
 	uint8_t body[NAK_BODY_BYTES]; /* with has_blame: as received */
 	struct node_id reporter, next;

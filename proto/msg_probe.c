@@ -226,6 +226,9 @@ static bool nak_read(struct msg *out, const ProtobufCMessage *base)
 	struct msg_nak *m = &out->nak;
 
 	m->has_blame = pb->body.len != 0;
+	m->budget = (uint16_t)pb->budget;
+	if (pb->budget > PROBE_BUDGET_MAX)
+		return false;
 	if (m->has_blame)
 		return nak_blame_read(m, pb);
 	m->reporter = m->next = (struct node_id){ 0 };
@@ -239,6 +242,7 @@ static size_t nak_write(struct buf *out, const struct msg *msg)
 	const struct msg_nak *m = &msg->nak;
 	Qanat__Nak pb = QANAT__NAK__INIT;
 
+	pb.budget = m->budget;
 	if (m->has_blame) {
 		pb.body = bytes_of(m->body, sizeof m->body);
 		pb.sig = bytes_of(m->sig, SIG_LEN);

@@ -71,8 +71,8 @@ static bool probe_equal(const struct msg_probe *a, const struct msg_probe *b)
 static bool nak_equal(const struct msg_nak *a, const struct msg_nak *b)
 {
 	return SAME(origin) && SAME(nonce) && SAME(tree) && SAME(code) &&
-	       SAME(has_blame) && SAME(reporter) && SAME(next) &&
-	       (!a->has_blame || (SAME(body) && SAME(sig)));
+	       SAME(budget) && SAME(has_blame) && SAME(reporter) &&
+	       SAME(next) && (!a->has_blame || (SAME(body) && SAME(sig)));
 }
 
 static bool close_equal(const struct msg_close *a, const struct msg_close *b)

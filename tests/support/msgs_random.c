@@ -192,6 +192,7 @@ static void nak_random(struct msg_nak *m, struct rng *r)
 	rng_fill(r, m->nonce.b, NONCE_LEN);
 	m->tree = (uint8_t)draw(r, 0, TREE_FLOOD);
 	m->code = (enum nak_code)draw(r, 1, NAK_CODES - 1);
+	m->budget = (uint16_t)draw(r, 0, PROBE_BUDGET_MAX);
 	m->has_blame = draw_bool(r);
 	if (!m->has_blame)
 		return;
