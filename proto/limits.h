@@ -123,6 +123,9 @@
 #define LOOKUP_PEER_BURST 200
 #define FLOOD_PEER_RATE   50
 #define FLOOD_PEER_BURST  200
+/* Of an origin through a neighbour, where floods are the last resort. */
+#define FLOOD_ORIGIN_NS    (10 * NS_PER_S)
+#define FLOOD_ORIGIN_BURST 2
 #define TEST_PEER_RATE    100
 #define TEST_PEER_BURST   200
 
