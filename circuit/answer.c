@@ -75,14 +75,14 @@ static struct copy *find_copy(struct router *r, const struct session *s,
 /* An answer that cannot be passed on is a reply nonetheless, one that proves
  * nothing; which copy it was meant for does not matter. */
 static void reject(struct router *r, const struct session *s, struct seen *e,
-		   enum nak_code code)
+		   enum nak_code code, nsec now)
 {
 	struct copy *c;
 
 	DL_FOREACH (e->copies, c) {
 		if (!replies_is_owed(&c->replies, s->no))
 			continue;
-		copy_handle_nak(r, c, s->no, code);
+		copy_handle_nak(r, c, s->no, code, now);
 		return;
 	}
 }
@@ -103,6 +103,7 @@ static void forward(struct router *r, const struct session *s, struct copy *c,
 	e->passed = mem_realloc(e->passed, e->n_answers + 1, sizeof *e->passed);
 	e->passed[e->n_answers++] = digest;
 	copy_answered(r, c, s->no);
+	success_note(s->peer, OUTCOME_ANSWERED);
 }
 
 static bool was_passed(const struct seen *e, const struct route_proof *p)
@@ -151,14 +152,14 @@ void answer_handle(struct router *r, struct session *s,
 	}
 	c = find_copy(r, s, e, &p->hops);
 	if (c == NULL) {
-		reject(r, s, e, NAK_RATE);
+		reject(r, s, e, NAK_RATE, now);
 		return;
 	}
 	if (!answer_fits(r, p, &e->target, e->body, (ptrdiff_t)c->n_hops - 1,
 			 now) ||
 	    !replies_allow(&c->replies, s->no, &p->hops.hop[c->n_hops])) {
 		r->n.n_answer_altered++;
-		reject(r, s, e, NAK_RATE);
+		reject(r, s, e, NAK_RATE, now);
 		return;
 	}
 	if (was_passed(e, p)) {
@@ -172,7 +173,7 @@ void answer_handle(struct router *r, struct session *s,
 		return;
 	}
 	if (is_forged(r, p, now)) {
-		reject(r, s, e, NAK_RATE);
+		reject(r, s, e, NAK_RATE, now);
 		return;
 	}
 	ask_for_names(r, s, &p->hops, c->n_hops - 1, now);

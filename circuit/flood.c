@@ -7,6 +7,7 @@
 #include "circuit/copy.h"
 #include "circuit/core.h"
 #include "circuit/path.h"
+#include "circuit/rounds.h"
 #include "circuit/seen.h"
 #include "circuit/target.h"
 
@@ -51,20 +52,33 @@ static bool is_loop(const struct router *r, const struct msg_probe *p)
 	       !path_is_simple(&p->origin, p->hops.hop, p->hops.n);
 }
 
+/* Where probes are steered a flood is somebody's last resort. */
+static bool take_flood_tokens(struct router *r, struct neighbour *from,
+			      struct origin_quota *q, nsec now)
+{
+	if (!rounds_apply(r, now) ||
+	    (bucket_take(&from->floods, now) && bucket_take(&q->floods, now)))
+		return true;
+	r->n.n_flood_rate++;
+	return false;
+}
+
 static bool take_tokens(struct router *r, struct session *s,
 			const struct msg_probe *p, nsec now)
 {
+	struct origin_quota *q;
+
 	if (!bucket_take(&s->peer->probes, now)) {
 		r->n.n_probe_rate_peer++;
 		return false;
 	}
-	if (!bucket_take(
-		    &origin_quota_find(r, s->peer, &p->origin, now)->probes,
-		    now)) {
+	q = origin_quota_find(r, s->peer, &p->origin, now);
+	if (!bucket_take(&q->probes, now)) {
 		r->n.n_probe_rate_origin++;
 		return false;
 	}
-	return true;
+	return (p->flags & PROBE_FLAG_FLOOD) == 0 ||
+	       take_flood_tokens(r, s->peer, q, now);
 }
 
 /* The path so far and the link over which it reached us. */
@@ -88,10 +102,12 @@ static bool relay_wants(const struct seen *e, const struct hop_list *path)
 {
 	uint32_t cost = path_cost(path->hop, path->n);
 
+	if (!e->is_flood)
+		return steer_wants(e, path);
 	if (e->n_forwarded == 0)
 		return true;
 	return e->n_forwarded < PROBE_COPIES_MAX &&
-	       cost * 10 < e->first_cost * 9;
+	       cost * 10 < e->relayed_cost * 9;
 }
 
 static bool is_target(const struct router *r, const struct seen *e)
@@ -108,17 +124,15 @@ static bool is_duplicate(const struct router *r, const struct session *s,
 			       : !relay_wants(e, &path);
 }
 
-/* ---- the relay --------------------------------------------------------- */
-
-/* Replies have to be upstream before its own patience ends. */
-static nsec patience(const struct session *s, uint32_t deadline_ms)
+static enum nak_code unwanted(const struct router *r, const struct seen *e,
+			      const struct msg_probe *p)
 {
-	nsec wait = (nsec)deadline_ms * NS_PER_MS;
-	nsec margin = 2 * session_rtt(s) + 5 * NS_PER_MS;
-
-	wait = time_min(wait, PROBE_DEADLINE_MAX_MS * NS_PER_MS);
-	return wait > margin ? wait - margin : 0;
+	if (e->is_flood || is_target(r, e))
+		return NAK_DUPLICATE;
+	return steer_unwanted(e, p->tree);
 }
+
+/* ---- the relay --------------------------------------------------------- */
 
 static bool may_go_to(const struct neighbour *n, const struct hop_list *path,
 		      const struct node_id *origin)
@@ -148,17 +162,11 @@ static void dead_end(struct router *r, struct copy *c)
 		copy_free(r, c);
 }
 
-static void note_forwarded(struct seen *e, const struct hop_list *path)
-{
-	if (e->n_forwarded++ == 0)
-		e->first_cost = path_cost(path->hop, path->n);
-}
-
 static void relay(struct router *r, struct session *s, struct seen *e,
 		  const struct msg_probe *p, const struct hop_list *path,
 		  nsec now)
 {
-	nsec wait = patience(s, p->deadline_ms);
+	nsec wait = copy_patience(s, p->deadline_ms);
 	struct copy *c;
 
 	if (path->n >= e->ttl) {
@@ -175,7 +183,7 @@ static void relay(struct router *r, struct session *s, struct seen *e,
 		dead_end(r, c);
 		return;
 	}
-	note_forwarded(e, path);
+	seen_note_forwarded(e, path_cost(path->hop, path->n));
 }
 
 /* ---- probes ------------------------------------------------------------ */
@@ -188,6 +196,8 @@ static void pass(struct router *r, struct session *s, struct seen *e,
 		target_answer(r, s, e, path, now);
 	else if (!r->config.transit)
 		nak(r, s, p, NAK_DEAD_END);
+	else if (!e->is_flood)
+		steer_relay(r, s, e, p, path, now);
 	else
 		relay(r, s, e, p, path, now);
 }
@@ -225,6 +235,29 @@ static void verified(struct router *r, struct session *s,
 	pass(r, s, e, p, &path, now);
 }
 
+/* A steered probe brings the chain of its origin, so that it need not wait for
+ * one at each relay. */
+static void learn_origin(struct router *r, const struct msg_probe *p, nsec now)
+{
+	struct identity who;
+
+	if (p->chain_len == 0 || keyring_find(r, &p->origin, now) != NULL ||
+	    !bucket_take(&r->verify, now))
+		return;
+	r->n.n_verify++;
+	if (!r->config.check(r->config.check_ctx, p->chain, p->chain_len,
+			     &who) ||
+	    !id_equal(&who.id, &p->origin) ||
+	    !keyring_add(r, &who, p->chain, p->chain_len)) {
+		r->n.n_info_rejected++;
+		return;
+	}
+	outbox_event(&r->out,
+		     &(struct router_event){ .type = ROUTER_IDENTITY,
+					     .peer = who.id },
+		     NULL);
+}
+
 static void first(struct router *r, struct session *s, const struct msg *m,
 		  enum arrival how, nsec now)
 {
@@ -235,6 +268,7 @@ static void first(struct router *r, struct session *s, const struct msg *m,
 		nak(r, s, p, NAK_RATE);
 		return;
 	}
+	learn_origin(r, p, now);
 	asking_miss(r, &missing, &p->origin, now);
 	if (missing.n > 0) {
 		if (how == ARRIVAL_RESUMED ||
@@ -267,7 +301,7 @@ enum msg_verdict flood_handle_probe(struct router *r, struct session *s,
 	if (p->hops.n >= p->ttl || p->hops.n >= HOPS_MAX ||
 	    !is_from_its_last(s, p))
 		return MSG_INVALID;
-	if ((p->flags & PROBE_FLAG_FLOOD) == 0) {
+	if ((p->flags & ~PROBE_FLAG_FLOOD) != 0) {
 		r->n.n_probe_not_flood++;
 		nak(r, s, p, NAK_RATE);
 		return MSG_OK;
@@ -280,7 +314,7 @@ enum msg_verdict flood_handle_probe(struct router *r, struct session *s,
 	e = seen_find(r, &p->origin, &p->nonce);
 	if (e != NULL && is_duplicate(r, s, e, p)) {
 		r->n.n_probe_duplicate++;
-		nak(r, s, p, NAK_DUPLICATE);
+		nak(r, s, p, unwanted(r, e, p));
 	} else if (is_loop(r, p)) {
 		r->n.n_probe_loop++;
 		nak(r, s, p, NAK_DUPLICATE);
@@ -298,21 +332,30 @@ void flood_give_up(struct router *r, struct session *s,
 	nak(r, s, p, NAK_RATE);
 }
 
-void flood_handle_nak(struct router *r, struct session *s,
-		      const struct msg_nak *n)
+static struct copy *copy_owed(const struct seen *e, const struct session *s,
+			      uint8_t tree)
 {
-	struct seen *e = seen_find(r, &n->origin, &n->nonce);
 	struct copy *c;
 
-	if (e != NULL) {
-		DL_FOREACH (e->copies, c) {
-			if (!replies_is_owed(&c->replies, s->no))
-				continue;
-			copy_handle_nak(r, c, s->no, n->code);
-			return;
-		}
+	DL_FOREACH (e->copies, c)
+		if (c->tree == tree && replies_is_owed(&c->replies, s->no))
+			return c;
+	return NULL;
+}
+
+void flood_handle_nak(struct router *r, struct session *s,
+		      const struct msg_nak *n, nsec now)
+{
+	struct seen *e = seen_find(r, &n->origin, &n->nonce);
+	struct copy *c = e != NULL ? copy_owed(e, s, n->tree) : NULL;
+
+	if (c == NULL) {
+		r->n.n_nak_unexpected++;
+		return;
 	}
-	r->n.n_nak_unexpected++;
+	if (c->tree != TREE_FLOOD)
+		steer_nak(r, s, c, n, now);
+	copy_handle_nak(r, c, s->no, n->code, now);
 }
 
 /* ---- a new neighbour --------------------------------------------------- */
@@ -323,7 +366,7 @@ static bool offer(struct router *r, struct seen *e, struct session *s, nsec now)
 	struct hop_list path;
 	struct copy *c;
 
-	if (wait == 0 || e->n_answers > 0 ||
+	if (!e->is_flood || wait == 0 || e->n_answers > 0 ||
 	    e->n_reoffers >= PROBE_REOFFERS_MAX)
 		return false;
 	DL_FOREACH (e->copies, c) {
@@ -334,7 +377,7 @@ static bool offer(struct router *r, struct seen *e, struct session *s, nsec now)
 			continue;
 		e->n_reoffers++;
 		if (e->n_forwarded == 0)
-			note_forwarded(e, &path);
+			seen_note_forwarded(e, path_cost(path.hop, path.n));
 		copy_send(r, c, s,
 			  time_min(wait, PROBE_DEADLINE_MAX_MS * NS_PER_MS));
 		return true;

@@ -24,6 +24,6 @@ enum msg_verdict flood_handle_probe(struct router *r, struct session *s,
 void flood_give_up(struct router *r, struct session *s,
 		   const struct msg_probe *p);
 void flood_handle_nak(struct router *r, struct session *s,
-		      const struct msg_nak *n);
+		      const struct msg_nak *n, nsec now);
 /* Probes heard of lately, to a new neighbour. */
 void flood_offer(struct router *r, struct session *s, nsec now);

@@ -71,6 +71,7 @@ static struct neighbour *neighbour_get(struct router *r,
 	n->id = *id;
 	success_load(r, n);
 	bucket_init(&n->probes, PROBE_PEER_RATE, PROBE_PEER_BURST, now);
+	bucket_init(&n->floods, FLOOD_PEER_RATE, FLOOD_PEER_BURST, now);
 	bucket_init(&n->queries, PEER_QUERY_RATE, PEER_QUERY_BURST, now);
 	bucket_init(&n->closes, CLOSE_UNKNOWN_RATE, CLOSE_UNKNOWN_BURST, now);
 	bucket_init(&n->stores, STORE_PEER_RATE, STORE_PEER_BURST, now);
@@ -203,6 +204,7 @@ struct origin_quota *origin_quota_find(struct router *r, struct neighbour *n,
 	q = mem_new(q);
 	q->origin = *origin;
 	bucket_init(&q->probes, PROBE_ORIGIN_RATE, PROBE_ORIGIN_BURST, now);
+	bucket_init_slow(&q->floods, FLOOD_ORIGIN_NS, FLOOD_ORIGIN_BURST, now);
 	bucket_init(&q->opens, OPEN_ORIGIN_RATE, OPEN_ORIGIN_BURST, now);
 	TABLE_ADD(&r->table_key, hh, n->origins, origin, sizeof q->origin, q);
 	return q;

@@ -24,6 +24,7 @@ struct circuit_side;
 struct origin_quota {
 	struct node_id origin;
 	struct bucket probes;
+	struct bucket floods;
 	struct bucket opens;
 	UT_hash_handle hh;
 };
@@ -33,6 +34,7 @@ struct neighbour {
 	struct session *sessions;
 	struct session *best; /* NULL: none is up */
 	struct bucket probes;
+	struct bucket floods; /* as a last resort */
 	struct bucket queries;
 	struct bucket closes; /* sent for unknown labels */
 	struct bucket stores;

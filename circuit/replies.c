@@ -61,11 +61,16 @@ static bool settle(struct replies *rs, session_no s)
 	return true;
 }
 
+void replies_note(struct replies *rs, enum nak_code code)
+{
+	rs->codes |= 1u << code;
+}
+
 bool replies_nak(struct replies *rs, session_no s, enum nak_code code)
 {
 	if (!settle(rs, s))
 		return false;
-	rs->codes |= 1u << code;
+	replies_note(rs, code);
 	return true;
 }
 
@@ -83,13 +88,14 @@ bool replies_have(const struct replies *rs, enum nak_code code)
 bool replies_are_flawed(const struct replies *rs)
 {
 	return replies_have(rs, NAK_RATE) || replies_have(rs, NAK_TIMEOUT) ||
-	       replies_have(rs, NAK_LINK);
+	       replies_have(rs, NAK_LINK) || replies_have(rs, NAK_BUDGET);
 }
 
 enum nak_code replies_sum(const struct replies *rs)
 {
-	static const enum nak_code order[] = { NAK_RATE, NAK_TIMEOUT, NAK_LINK,
-					       NAK_TTL, NAK_DEAD_END };
+	static const enum nak_code order[] = { NAK_RATE, NAK_TIMEOUT,
+					       NAK_LINK, NAK_BUDGET,
+					       NAK_TTL,  NAK_DEAD_END };
 
 	for (size_t i = 0; i < ARRAY_LEN(order); i++)
 		if (replies_have(rs, order[i]))

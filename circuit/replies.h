@@ -33,6 +33,9 @@ bool replies_is_owed(const struct replies *rs, session_no s);
 bool replies_allow(const struct replies *rs, session_no s,
 		   const struct hop *hop);
 
+/* A verdict of our own beside those that came. */
+void replies_note(struct replies *rs, enum nak_code code);
+
 /* False if this session owes nothing. */
 bool replies_nak(struct replies *rs, session_no s, enum nak_code code);
 void replies_answer(struct replies *rs, session_no s);
@@ -41,5 +44,5 @@ void replies_answer(struct replies *rs, session_no s);
 bool replies_are_flawed(const struct replies *rs);
 bool replies_have(const struct replies *rs, enum nak_code code);
 /* The one code that stands for all:
- * RATE, TIMEOUT, LINK > TTL > DEAD_END > DUPLICATE. */
+ * RATE, TIMEOUT, LINK > BUDGET > TTL > DEAD_END > DUPLICATE. */
 enum nak_code replies_sum(const struct replies *rs);

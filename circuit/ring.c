@@ -5,6 +5,8 @@
 
 #include "circuit/answer.h"
 #include "circuit/core.h"
+#include "circuit/rounds.h"
+#include "circuit/steer.h"
 #include "proto/base/mem.h"
 
 static void ring_free(struct router *r, struct ring *g)
@@ -42,7 +44,7 @@ void ring_timeout(struct router *r, struct timer *t, nsec now)
 static struct msg_probe probe_of(const struct router *r, const struct ring *g)
 {
 	return (struct msg_probe){
-		.flags = PROBE_FLAG_FLOOD,
+		.flags = g->is_flood ? PROBE_FLAG_FLOOD : 0,
 		.tree = TREE_FLOOD,
 		.ttl = g->ttl,
 		.origin = r->config.self.id,
@@ -53,8 +55,8 @@ static struct msg_probe probe_of(const struct router *r, const struct ring *g)
 	};
 }
 
-static void ring_send(struct router *r, struct ring *g, const struct session *s,
-		      nsec wait)
+static struct msg_probe *ring_send(struct router *r, struct ring *g,
+				   const struct session *s, nsec wait)
 {
 	struct msg_probe *p = &core_send(r, s->no, MSG_PROBE)->probe;
 
@@ -63,6 +65,14 @@ static void ring_send(struct router *r, struct ring *g, const struct session *s,
 	memcpy(p->body, g->body, sizeof p->body);
 	memcpy(p->sig_origin, g->sig, sizeof p->sig_origin);
 	replies_expect(&g->replies, s->no, &s->told);
+	return p;
+}
+
+void ring_send_steered(struct router *r, struct ring *g,
+		       const struct session *s, const struct steering *how,
+		       uint16_t budget, nsec wait)
+{
+	steer_write(r, ring_send(r, g, s, wait), how, budget);
 }
 
 static void sign(const struct router *r, struct ring *g)
@@ -88,8 +98,8 @@ static void send_to_all(struct router *r, struct ring *g,
 	}
 }
 
-struct ring *ring_start(struct router *r, const struct ring_plan *plan,
-			nsec now)
+static struct ring *ring_new(struct router *r, const struct ring_plan *plan,
+			     bool is_flood, nsec now)
 {
 	struct ring *g;
 
@@ -99,6 +109,7 @@ struct ring *ring_start(struct router *r, const struct ring_plan *plan,
 	g->nonce = core_nonce(r);
 	g->target = plan->target;
 	g->serial = plan->serial;
+	g->is_flood = is_flood;
 	g->ttl = plan->ttl;
 	g->is_partial = plan->only != NULL || plan->except != NULL;
 	g->is_last = true;
@@ -109,11 +120,31 @@ struct ring *ring_start(struct router *r, const struct ring_plan *plan,
 	g->timer.kind = TIMER_RING;
 	timers_set(&r->timers, &g->timer, g->valid_until);
 	TABLE_ADD(&r->table_key, hh, r->rings.all, nonce, sizeof g->nonce, g);
+	return g;
+}
+
+struct ring *ring_start(struct router *r, const struct ring_plan *plan,
+			nsec now)
+{
+	struct ring *g = ring_new(r, plan, true, now);
+
+	if (g == NULL)
+		return NULL;
 	if (plan->only != NULL)
 		ring_send(r, g, plan->only, plan->wait);
 	else
 		send_to_all(r, g, plan);
 	return g;
+}
+
+struct ring *ring_start_steered(struct router *r, const struct node_id *target,
+				uint64_t serial, nsec now)
+{
+	struct ring_plan plan = { .target = *target,
+				  .serial = serial,
+				  .ttl = HOPS_MAX };
+
+	return ring_new(r, &plan, false, now);
 }
 
 void rings_offer(struct router *r, const struct session *s, nsec now)
@@ -123,8 +154,8 @@ void rings_offer(struct router *r, const struct session *s, nsec now)
 	nsec wait;
 
 	HASH_ITER (hh, r->rings.all, g, next) {
-		if (!g->is_last || g->has_route || g->is_partial ||
-		    now >= g->valid_until ||
+		if (!g->is_flood || !g->is_last || g->has_route ||
+		    g->is_partial || now >= g->valid_until ||
 		    g->n_reoffers >= PROBE_REOFFERS_MAX ||
 		    n++ >= PROBE_OFFERS_MAX)
 			continue;
@@ -166,6 +197,7 @@ static void accept_route(struct router *r, const struct session *s,
 
 	g->has_route = true;
 	replies_answer(&g->replies, s->no);
+	success_note(s->peer, OUTCOME_ANSWERED);
 	if (route != NULL)
 		outbox_event(&r->out,
 			     &(struct router_event){ .type = ROUTER_ROUTE_ADDED,
@@ -233,15 +265,26 @@ void ring_give_up(struct router *r, struct session *s,
 		reject(r, s, g, NAK_RATE, now);
 }
 
-void ring_handle_nak(struct router *r, struct session *s,
-		     const struct msg_nak *n, nsec now)
+void ring_handle_nak(struct router *r, struct session *s, const struct msg *m,
+		     enum arrival how, nsec now)
 {
+	const struct msg_nak *n = &m->nak;
 	struct ring *g = ring_find(r, &n->nonce);
+	bool is_owed = g != NULL && replies_is_owed(&g->replies, s->no);
 
-	if (g != NULL && replies_is_owed(&g->replies, s->no))
-		reject(r, s, g, n->code, now);
-	else
+	/* It was settled when it came; only whom it blames is new. */
+	if (how == ARRIVAL_RESUMED) {
+		if (g != NULL)
+			rounds_blame(r, s, g, m, how, now);
+		return;
+	}
+	if (!is_owed) {
 		r->n.n_nak_unexpected++;
+		return;
+	}
+	if (!g->is_flood)
+		rounds_nak(r, s, g, m, now);
+	reject(r, s, g, n->code, now);
 }
 
 void rings_session_down(struct router *r, session_no s, nsec now)

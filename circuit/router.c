@@ -19,6 +19,7 @@ struct router *router_new(const struct router_config *config, nsec now)
 	core_init_secrets(r);
 	router_set_wall(r, config->wall_ms, now);
 	bucket_init(&r->verify, VERIFY_RATE, VERIFY_BURST, now);
+	seeks_init(r, now);
 	r->labels = label_table_new(&r->rng);
 	trees_init(r, now);
 	return r;
@@ -105,7 +106,7 @@ void router_session_down(struct router *r, session_no no, nsec now)
 	else
 		trees_cost_changed(r, s->peer, now);
 	asking_session_down(r, s);
-	copies_session_down(r, no);
+	copies_session_down(r, no, now);
 	circuits_session_down(r, s, now);
 	rings_session_down(r, no, now);
 	outbox_session_down(&r->out, no);
@@ -133,9 +134,9 @@ static enum msg_verdict dispatch(struct router *r, struct session *s,
 		break;
 	case MSG_NAK:
 		if (core_is_self(r, &m->nak.origin))
-			ring_handle_nak(r, s, &m->nak, now);
+			ring_handle_nak(r, s, m, how, now);
 		else
-			flood_handle_nak(r, s, &m->nak);
+			flood_handle_nak(r, s, &m->nak, now);
 		break;
 	case MSG_OPEN:
 		open_handle(r, s, m, how, now);
@@ -190,6 +191,10 @@ void core_give_up(struct router *r, struct session *s, const struct msg *m,
 		break;
 	case MSG_ANSWER:
 		ring_give_up(r, s, &m->answer, now);
+		break;
+	case MSG_NAK:
+		/* Counted already; it blames nobody whom we know. */
+		r->n.n_nak_bad_signature++;
 		break;
 	case MSG_OPEN:
 		open_give_up(r, s, &m->open);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "circuit/core.h"
+#include "circuit/rounds.h"
 #include "circuit/seek_inside.h"
 #include "proto/base/mem.h"
 
@@ -17,7 +18,14 @@ static void seek_free(struct router *r, struct seek *k)
 	HASH_DEL(r->seeks.all, k);
 	timers_cancel(&r->timers, &k->timer);
 	free(k->avoid);
+	free(k->to);
 	free(k);
+}
+
+void seeks_init(struct router *r, nsec now)
+{
+	bucket_init_slow(&r->seeks.floods, FLOOD_ORIGIN_NS, FLOOD_ORIGIN_BURST,
+			 now);
 }
 
 void seeks_deinit(struct router *r)
@@ -47,7 +55,8 @@ nsec seek_deadline(const struct seek *k)
 {
 	nsec latest = k->started + PROBE_DEADLINE_MAX_MS * NS_PER_MS;
 
-	if (k->was_heard || k->n_probes == 0)
+	if (k->was_heard || k->n_probes == 0 || k->way == SEEK_BY_ROUNDS ||
+	    k->is_last_resort)
 		return latest;
 	return time_min(latest, k->probing_since + PROBE_SILENT_MS * NS_PER_MS);
 }
@@ -124,7 +133,13 @@ static bool try_routes(struct router *r, struct seek *k, nsec now)
 
 void seek_step(struct router *r, struct seek *k, nsec now)
 {
-	if (!try_routes(r, k, now))
+	if (try_routes(r, k, now))
+		return;
+	if (k->way == SEEK_UNDECIDED)
+		k->way = rounds_apply(r, now) ? SEEK_BY_ROUNDS : SEEK_BY_RINGS;
+	if (k->way == SEEK_BY_ROUNDS)
+		rounds_step(r, k, now);
+	else
 		seek_rings_step(r, k, now);
 }
 
@@ -171,7 +186,7 @@ void seek_start(struct router *r, const struct node_id *target,
 	seek_step(r, k, now);
 }
 
-static struct seek *seek_of(struct router *r, const struct ring *g)
+struct seek *seek_of(struct router *r, const struct ring *g)
 {
 	struct seek *k = seek_find(r, &g->target);
 
@@ -185,7 +200,11 @@ void seek_replied(struct router *r, struct ring *g, nsec now)
 	if (k == NULL || k->state == SEEK_FAILED)
 		return;
 	k->was_heard = true;
-	if (k->state == SEEK_PROBING)
+	if (k->state != SEEK_PROBING)
+		return;
+	if (k->way == SEEK_BY_ROUNDS)
+		rounds_replied(r, k, g, now);
+	else
 		seek_rings_replied(r, k, g, now);
 }
 
@@ -205,6 +224,15 @@ void seek_answered(struct router *r, struct ring *g, nsec now)
 	if (!k->takes_shared && !seek_is_holding(k))
 		k->hold_at = now + HOLD_NS + 2 * (now - g->started);
 	seek_step(r, k, now);
+}
+
+void seek_looked_up(struct router *r, const struct node_id *id,
+		    enum lookup_verdict verdict, nsec now)
+{
+	struct seek *k = seek_find(r, id);
+
+	if (k != NULL && k->state == SEEK_LOOKING_UP)
+		rounds_looked_up(r, k, verdict, now);
 }
 
 nsec seek_circuit_up(struct router *r, const struct circuit *c, nsec now)
@@ -251,10 +279,21 @@ static void probing_timeout(struct router *r, struct seek *k, nsec now)
 	} else if (now >= seek_deadline(k)) {
 		seek_fail(r, k, false, now);
 	} else if (now >= k->next_at) {
-		seek_rings_late(r, k, now);
+		if (k->way == SEEK_BY_ROUNDS)
+			rounds_late(r, k, now);
+		else
+			seek_rings_late(r, k, now);
 	} else {
 		arm(r, k);
 	}
+}
+
+static void again(struct router *r, struct seek *k, nsec now)
+{
+	if (k->way == SEEK_BY_ROUNDS)
+		rounds_again(r, k, now);
+	else
+		seek_rings_again(r, k, now);
 }
 
 void seek_timeout(struct router *r, struct timer *t, nsec now)
@@ -269,11 +308,14 @@ void seek_timeout(struct router *r, struct timer *t, nsec now)
 	case SEEK_PROBING:
 		probing_timeout(r, k, now);
 		break;
+	case SEEK_LOOKING_UP:
+		rounds_lookup_late(r, k, now);
+		break;
 	case SEEK_PAUSING:
 		if (now >= seek_deadline(k))
 			seek_fail(r, k, false, now);
 		else
-			seek_rings_again(r, k, now);
+			again(r, k, now);
 		break;
 	case SEEK_FAILED:
 		seek_free(r, k);

@@ -159,6 +159,15 @@ void seek_rings_late(struct router *r, struct seek *k, nsec now)
 	start_larger(r, k, now);
 }
 
+void seek_rings_last_resort(struct router *r, struct seek *k, nsec now)
+{
+	k->way = SEEK_BY_RINGS;
+	k->is_last_resort = true;
+	k->has_retried = true;
+	k->takes_shared = true;
+	start(r, k, RING_TTL_LAST, now);
+}
+
 void seek_rings_again(struct router *r, struct seek *k, nsec now)
 {
 	start(r, k, k->ttl, now);

@@ -5,6 +5,7 @@
 
 #include "circuit/copy.h"
 #include "circuit/core.h"
+#include "circuit/path.h"
 #include "proto/base/mem.h"
 
 struct seen *seen_find(struct router *r, const struct node_id *origin,
@@ -39,6 +40,7 @@ struct seen *seen_add(struct router *r, const struct msg_probe *p,
 	e->key = (struct seen_key){ .origin = p->origin, .nonce = p->nonce };
 	memcpy(e->body, p->body, sizeof e->body);
 	memcpy(e->sig_origin, p->sig_origin, sizeof e->sig_origin);
+	e->is_flood = (p->flags & PROBE_FLAG_FLOOD) != 0;
 	e->ttl = p->ttl;
 	e->target = p->target;
 	e->issued_ms = p->issued_ms;
@@ -50,6 +52,26 @@ struct seen *seen_add(struct router *r, const struct msg_probe *p,
 	timers_set(&r->timers, &e->timer, now + PROBE_SEEN_NS);
 	TABLE_ADD(&r->table_key, hh, r->floods.seen, key, sizeof e->key, e);
 	return e;
+}
+
+void seen_note_forwarded(struct seen *e, uint32_t cost)
+{
+	if (e->n_forwarded++ == 0 || (!e->is_flood && cost < e->relayed_cost))
+		e->relayed_cost = cost;
+}
+
+/* The node we were reached through. */
+static const struct node_id *last_relay(const struct seen *e,
+					const struct hop_list *path)
+{
+	return path->n > 1 ? &path->hop[path->n - 2].id : &e->key.origin;
+}
+
+bool seen_are_apart(const struct seen *e, const struct hop_list *a,
+		    const struct hop_list *b)
+{
+	return !id_equal(last_relay(e, a), last_relay(e, b)) &&
+	       path_is_apart(a, b);
 }
 
 void seen_free(struct router *r, struct seen *e)

@@ -28,6 +28,7 @@ struct seen {
 	struct seen_key key;
 	uint8_t body[PROBE_BODY_BYTES];
 	uint8_t sig_origin[SIG_LEN]; /* checked together with `body` */
+	bool is_flood;
 	uint8_t ttl;
 	struct node_id target;
 	uint64_t issued_ms;
@@ -38,7 +39,7 @@ struct seen {
 	/* As a relay. */
 	struct copy *copies;
 	unsigned n_forwarded;
-	uint32_t first_cost;
+	uint32_t relayed_cost; /* of the first; of a steered one the lowest */
 	unsigned n_answers;
 	struct node_hash *passed; /* the digests of these answers */
 	/* As the target: what was answered. */
@@ -55,5 +56,11 @@ struct seen *seen_find(struct router *r, const struct node_id *origin,
 /* NULL if the caps leave no room. */
 struct seen *seen_add(struct router *r, const struct msg_probe *p,
 		      struct neighbour *from, nsec now);
+/* As a relay: a copy of this cost was passed on. */
+void seen_note_forwarded(struct seen *e, uint32_t cost);
+/* Whether two paths to one node come over different last relays, and at most
+ * half of the relays of `a` are in `b`. */
+bool seen_are_apart(const struct seen *e, const struct hop_list *a,
+		    const struct hop_list *b);
 void seen_free(struct router *r, struct seen *e);
 void seen_timeout(struct router *r, struct timer *t, nsec now);

@@ -7,21 +7,12 @@
 #include "circuit/seen.h"
 #include "proto/base/mem.h"
 
-/* The node we were reached through. */
-static const struct node_id *last_relay(const struct seen *e,
-					const struct hop_list *path)
-{
-	return path->n > 1 ? &path->hop[path->n - 2].id : &e->key.origin;
-}
-
 /* Unlike all that were answered: another last relay, and at most half of the
  * relays in common with any of them. */
 static bool is_apart(const struct seen *e, const struct hop_list *path)
 {
 	for (unsigned i = 0; i < e->n_answered; i++)
-		if (id_equal(last_relay(e, path),
-			     last_relay(e, &e->answered[i])) ||
-		    !path_is_apart(path, &e->answered[i]))
+		if (!seen_are_apart(e, path, &e->answered[i]))
 			return false;
 	return true;
 }

@@ -232,6 +232,7 @@ static void make_router(struct overlay *o, bool transit)
 		.check = check_chain,
 		.check_ctx = o,
 		.transit = transit,
+		.flood_below = FLOOD_BELOW,
 		.wall_ms = loop_wall_ms(o->loop),
 	};
 	uint8_t seed[32];

@@ -102,6 +102,7 @@ static void repeat(struct enemies *e, struct msg *m)
 		*m = (struct msg){ .type = MSG_NAK,
 				   .nak = { .origin = m->probe.origin,
 					    .nonce = m->probe.nonce,
+					    .tree = m->probe.tree,
 					    .code = NAK_DEAD_END } };
 }
 

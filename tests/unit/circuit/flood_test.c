@@ -103,6 +103,7 @@ static void reply(struct star *s, size_t from, enum nak_code code)
 
 	x.nak = (struct msg_nak){ .origin = mesh_identity(s->m, ORIGIN)->id,
 				  .nonce = { { 1, 2, 3 } },
+				  .tree = TREE_FLOOD,
 				  .code = code };
 	mesh_inject(s->m, RELAY, from - 1, &x);
 }

@@ -252,7 +252,7 @@ static void probes_are_checked_in_every_field(void **state)
 		LOOP,
 		TWICE,
 		SPENT,
-		NO_FLOOD
+		UNKNOWN_FLAG
 	};
 	static const struct {
 		const char *why;
@@ -279,8 +279,8 @@ static void probes_are_checked_in_every_field(void **state)
 		{ "another is in the list twice", TWICE, MSG_OK,
 		  COUNTER(n_probe_loop), false },
 		{ "more hops than its ttl", SPENT, MSG_INVALID, 0, false },
-		{ "not a flood", NO_FLOOD, MSG_OK, COUNTER(n_probe_not_flood),
-		  false },
+		{ "an unknown way of probing", UNKNOWN_FLAG, MSG_OK,
+		  COUNTER(n_probe_not_flood), false },
 	};
 
 	(void)state;
@@ -337,8 +337,8 @@ static void probes_are_checked_in_every_field(void **state)
 			p->hops.n = 1;
 			p->hops.hop[0] = forge_hop(m, 0);
 			break;
-		case NO_FLOOD:
-			p->flags = 0;
+		case UNKNOWN_FLAG:
+			p->flags |= 0x80;
 			forge_probe_sign(m, 0, p);
 			break;
 		default:
@@ -370,6 +370,7 @@ static void naks_that_nobody_owes_change_nothing(void **state)
 	assert_true(e->has_kept);
 	nak.nak = (struct msg_nak){ .origin = e->kept.probe.origin,
 				    .nonce = e->kept.probe.nonce,
+				    .tree = TREE_FLOOD,
 				    .code = NAK_DEAD_END };
 	/* From below once more, from above, and for a probe unheard of. */
 	mesh_inject(m, 1, 1, &nak);
