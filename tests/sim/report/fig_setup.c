@@ -166,9 +166,10 @@ static void run_case(struct plan *p, const struct setup_case *c)
 
 	lab_run(l, SETTLE_NS);
 	if (p->is_verbose)
-		printf("# %s %zu: settled after %.1f s of CPU, %.0f MiB\n",
-		       net_kind_name(c->kind), c->n, lab_cpu() - cpu,
-		       lab_memory_mib());
+		fprintf(stderr,
+			"# %s %zu: settled after %.1f s of CPU, %.0f MiB\n",
+			net_kind_name(c->kind), c->n, lab_cpu() - cpu,
+			lab_memory_mib());
 	if (c->idle_max > 0)
 		idle = idle_measure(l, c->idle_s);
 	if (c->n_pairs > 0)

@@ -24,6 +24,7 @@ figures figures_drop;    /* nodes that swallow what they should pass on */
 figures figures_attack;  /* roots, directory, trees */
 figures figures_flooded; /* a member that sends far too many probes */
 figures figures_speed;   /* of the simulator */
+figures figures_smoke;   /* a little of the first, to be held to */
 
 /* One size of one kind; what the others are made of. */
 struct setup_figures {
