@@ -24,6 +24,7 @@ static const char *const purposes[SIGN_PURPOSES] = {
 	[SIGN_RECORD] = "qanat/v1/record",
 	[SIGN_NO_RECORD] = "qanat/v1/no-record",
 	[SIGN_RECEIPT] = "qanat/v1/receipt",
+	[SIGN_APPOINTMENT] = "qanat/v1/appointment",
 };
 
 #define SIGN_INPUT_MAX (32 + HASH_LEN + SIGN_PAYLOAD_MAX)

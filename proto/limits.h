@@ -100,7 +100,9 @@
 #define RECORDS_MAX           16384 /* stored for others */
 #define RECORDS_CACHED_MAX    1024
 #define RECORD_CACHE_NS       (60 * NS_PER_S)
-#define RECORD_BYTES_MAX      8192 /* body of STORE and FOUND */
+#define RECORD_BYTES_MAX      8192
+#define REQUEST_BYTES_MAX     9216 /* body of STORE and FOUND */
+#define REPLY_BYTES_MAX       6144 /* of LOOKUP, STORED and NO_RECORD */
 #define BEACON_MSG_BYTES_MAX  8192
 #define STEER_PROBE_BYTES_MAX 9216 /* four paths of 64 nodes and a chain */
 #define REQUESTS_PENDING_MAX  8192 /* LOOKUP and STORE that we pass on */

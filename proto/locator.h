@@ -30,7 +30,8 @@ struct locator {
 	struct coord tree[TREES];
 };
 
-#define LOCATOR_BYTES_MAX (TREES * (1 + TREE_PATH_MAX * 12))
+#define COORD_BYTES_MAX   (1 + TREE_PATH_MAX * 12)
+#define LOCATOR_BYTES_MAX (TREES * COORD_BYTES_MAX)
 
 #define COORD_COST_MAX      65535
 #define COORD_DISTANCE_NONE UINT32_MAX

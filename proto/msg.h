@@ -307,6 +307,22 @@ void record_seal(struct record *r);
 bool record_parse(struct record *out, const uint8_t *data, size_t len);
 size_t record_write(uint8_t *out, size_t cap, const struct record *r);
 
+/* In large networks the root of a tree hands its records over to volunteers,
+ * part by part: part H(id)[1].  Signed by the root (SIGN_APPOINTMENT):
+ * version(1) tree(1) part(1) root(10) member(10) issued_ms(8).  Not signed is
+ * the member's place in this tree: it says only where to look for it. */
+#define APPOINTMENT_BODY_BYTES 31
+struct appointment {
+	uint8_t body[APPOINTMENT_BODY_BYTES];
+	uint8_t tree;
+	uint8_t part;
+	struct node_id root, member;
+	uint64_t issued_ms;
+	uint8_t sig[SIG_LEN];
+	struct coord at;
+};
+void appointment_seal(struct appointment *a);
+
 /* STORE and LOOKUP go up tree `tree` to its root; the replies come back the
  * way they went, found by the nonce. */
 struct msg_store {
@@ -314,9 +330,15 @@ struct msg_store {
 	uint8_t tree;
 	uint8_t hops_left;
 	struct record record;
+	bool registers;       /* a volunteer's, for the root itself */
+	bool has_appointment; /* handed over: to the member, not to the root */
+	struct appointment appointment;
 };
 struct msg_stored {
 	struct nonce nonce;
+	bool has_appointment; /* of the member that has stored it */
+	struct appointment appointment;
+	uint32_t n_kept; /* with it: records of this part that the member has */
 };
 struct msg_lookup {
 	struct nonce nonce;
@@ -325,10 +347,14 @@ struct msg_lookup {
 	struct node_id id;
 	uint64_t newer_than_ms; /* of no use but from the replica: what was
 				   issued then, or before */
+	bool has_appointment;
+	struct appointment appointment;
 };
 struct msg_found {
 	struct nonce nonce;
 	struct record record;
+	bool has_appointment; /* of the member that had it */
+	struct appointment appointment;
 };
 
 enum no_record_code {
@@ -349,6 +375,10 @@ struct msg_no_record {
 	struct node_id replica;
 	uint8_t body[NO_RECORD_BODY_BYTES];
 	uint8_t sig[SIG_LEN];
+	bool has_appointment; /* ABSENT: the replica is not the root */
+	struct appointment appointment;
+	size_t chain_len; /* with it: the replica's, which few know */
+	uint8_t chain[CHAIN_BYTES_MAX];
 };
 void msg_no_record_seal(struct msg_no_record *n);
 

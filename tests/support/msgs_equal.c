@@ -96,11 +96,28 @@ static bool beacon_equal(const struct msg_beacon *a, const struct msg_beacon *b)
 	return a->n == b->n && root_equal(&a->root, &b->root);
 }
 
+static bool appointment_equal(bool has, const struct appointment *a,
+			      const struct appointment *b)
+{
+	return !has || (SAME(body) && SAME(tree) && SAME(part) && SAME(root) &&
+			SAME(member) && SAME(issued_ms) && SAME(sig) &&
+			coord_equal(coord_ref(&a->at), coord_ref(&b->at)));
+}
+
+#define SAME_APPOINTMENT(m)                                                    \
+	(SAME(m.has_appointment) &&                                            \
+	 appointment_equal(a->m.has_appointment, &a->m.appointment,            \
+			   &b->m.appointment))
+
 static bool no_record_equal(const struct msg_no_record *a,
 			    const struct msg_no_record *b)
 {
 	return SAME(nonce) && SAME(code) && SAME(id) && SAME(tree) &&
-	       SAME(issued_ms) && SAME(replica) &&
+	       SAME(issued_ms) && SAME(replica) && SAME(has_appointment) &&
+	       SAME(chain_len) &&
+	       memcmp(a->chain, b->chain, a->chain_len) == 0 &&
+	       appointment_equal(a->has_appointment, &a->appointment,
+				 &b->appointment) &&
 	       (a->code != NO_RECORD_ABSENT || (SAME(body) && SAME(sig)));
 }
 
@@ -158,13 +175,14 @@ bool msg_equal(const struct msg *a, const struct msg *b)
 		       SAME(store.hops_left) &&
 		       record_equal(&a->store.record, &b->store.record);
 	case MSG_STORED:
-		return SAME(stored.nonce);
+		return SAME(stored.nonce) && SAME(stored.n_kept) &&
+		       SAME_APPOINTMENT(stored);
 	case MSG_LOOKUP:
 		return SAME(lookup.nonce) && SAME(lookup.tree) &&
 		       SAME(lookup.hops_left) && SAME(lookup.id) &&
-		       SAME(lookup.newer_than_ms);
+		       SAME(lookup.newer_than_ms) && SAME_APPOINTMENT(lookup);
 	case MSG_FOUND:
-		return SAME(found.nonce) &&
+		return SAME(found.nonce) && SAME_APPOINTMENT(found) &&
 		       record_equal(&a->found.record, &b->found.record);
 	case MSG_NO_RECORD:
 		return no_record_equal(&a->no_record, &b->no_record);

@@ -120,11 +120,56 @@ static const char *way_fault(uint8_t tree, uint8_t hops_left)
 		       : "a request's tree or hops out of range";
 }
 
+static const char *appointment_fault(bool has, const struct appointment *a)
+{
+	struct appointment copy = *a;
+
+	if (!has)
+		return NULL;
+	appointment_seal(&copy);
+	if (memcmp(copy.body, a->body, sizeof a->body) != 0)
+		return "an appointment's body does not say what its values say";
+	if (a->tree >= TREES || a->at.n < 1 || a->at.n > TREE_PATH_MAX)
+		return "an appointment nowhere";
+	return id_equal(&a->at.hop[a->at.n - 1].id, &a->member)
+		       ? NULL
+		       : "the place of another node than the member";
+}
+
 static const char *store_fault(const struct msg_store *m)
 {
 	const char *fault = way_fault(m->tree, m->hops_left);
 
+	if (fault == NULL)
+		fault = appointment_fault(m->has_appointment, &m->appointment);
+	if (fault == NULL && m->registers && m->has_appointment)
+		fault = "a volunteer is handed over";
 	return fault != NULL ? fault : record_fault(&m->record);
+}
+
+static const char *stored_fault(const struct msg_stored *m)
+{
+	if (m->n_kept != 0 && !m->has_appointment)
+		return "a number of records without a member";
+	return appointment_fault(m->has_appointment, &m->appointment);
+}
+
+static const char *lookup_fault(const struct msg_lookup *m)
+{
+	const char *fault = way_fault(m->tree, m->hops_left);
+
+	return fault != NULL
+		       ? fault
+		       : appointment_fault(m->has_appointment, &m->appointment);
+}
+
+static const char *found_fault(const struct msg_found *m)
+{
+	const char *fault = record_fault(&m->record);
+
+	return fault != NULL
+		       ? fault
+		       : appointment_fault(m->has_appointment, &m->appointment);
 }
 
 static const char *no_record_fault(const struct msg_no_record *m)
@@ -138,7 +183,12 @@ static const char *no_record_fault(const struct msg_no_record *m)
 	msg_no_record_seal(&copy);
 	if (memcmp(copy.body, m->body, sizeof m->body) != 0)
 		return "NO_RECORD's body does not say what its values say";
-	return m->tree < TREES ? NULL : "no such tree";
+	if (m->tree >= TREES)
+		return "no such tree";
+	if (m->has_appointment != (m->chain_len > 0) ||
+	    m->chain_len > CHAIN_BYTES_MAX)
+		return "an appointment without a chain, or a chain without one";
+	return appointment_fault(m->has_appointment, &m->appointment);
 }
 
 static const char *receipt_fault(const struct msg_receipt *m)
@@ -290,9 +340,11 @@ const char *msg_fault(const struct msg *m)
 	case MSG_STORE:
 		return store_fault(&m->store);
 	case MSG_LOOKUP:
-		return way_fault(m->lookup.tree, m->lookup.hops_left);
+		return lookup_fault(&m->lookup);
+	case MSG_STORED:
+		return stored_fault(&m->stored);
 	case MSG_FOUND:
-		return record_fault(&m->found.record);
+		return found_fault(&m->found);
 	case MSG_NO_RECORD:
 		return no_record_fault(&m->no_record);
 	case MSG_TEST:
@@ -302,7 +354,6 @@ const char *msg_fault(const struct msg *m)
 	case MSG_RECEIPT:
 		return receipt_fault(&m->receipt);
 	case MSG_PING:
-	case MSG_STORED:
 		return NULL;
 	case MSG_TYPES:
 		break;

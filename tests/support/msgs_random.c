@@ -128,6 +128,22 @@ static void beacon_random(struct msg_beacon *m, struct rng *r)
 	m->hop[0].id = m->root.root;
 }
 
+/* Half of the time there is none. */
+static bool appointment_random(struct appointment *a, struct rng *r)
+{
+	if (draw(r, 0, 1) == 0)
+		return false;
+	a->tree = (uint8_t)draw(r, 0, TREES - 1);
+	a->part = (uint8_t)draw(r, 0, UINT8_MAX);
+	a->issued_ms = draw(r, 0, UINT64_MAX - 1);
+	rng_fill(r, a->sig, SIG_LEN);
+	rng_fill(r, a->member.b, ID_LEN);
+	coord_random(&a->at, (size_t)draw(r, 1, TREE_PATH_MAX), &a->member, r);
+	a->root = a->at.hop[0].id;
+	appointment_seal(a);
+	return true;
+}
+
 static void no_record_random(struct msg_no_record *m, struct rng *r)
 {
 	rng_fill(r, m->nonce.b, NONCE_LEN);
@@ -139,6 +155,13 @@ static void no_record_random(struct msg_no_record *m, struct rng *r)
 	m->issued_ms = draw(r, 0, UINT64_MAX - 1);
 	rng_fill(r, m->replica.b, ID_LEN);
 	rng_fill(r, m->sig, SIG_LEN);
+	m->has_appointment = appointment_random(&m->appointment, r);
+	if (m->has_appointment) {
+		m->tree = m->appointment.tree;
+		m->replica = m->appointment.member;
+		m->chain_len = (size_t)draw(r, 1, CHAIN_BYTES_MAX);
+		rng_fill(r, m->chain, m->chain_len);
+	}
 	msg_no_record_seal(m);
 }
 
@@ -289,9 +312,17 @@ void msg_random(struct msg *out, enum msg_type type, struct rng *r)
 		out->store.tree = (uint8_t)draw(r, 0, TREES - 1);
 		out->store.hops_left = (uint8_t)draw(r, 0, REQUEST_HOPS_MAX);
 		record_random(&out->store.record, r);
+		out->store.has_appointment =
+			appointment_random(&out->store.appointment, r);
+		out->store.registers =
+			!out->store.has_appointment && draw(r, 0, 1) == 0;
 		break;
 	case MSG_STORED:
 		rng_fill(r, out->stored.nonce.b, NONCE_LEN);
+		out->stored.has_appointment =
+			appointment_random(&out->stored.appointment, r);
+		if (out->stored.has_appointment)
+			out->stored.n_kept = (uint32_t)draw(r, 0, UINT32_MAX);
 		break;
 	case MSG_LOOKUP:
 		rng_fill(r, out->lookup.nonce.b, NONCE_LEN);
@@ -299,10 +330,14 @@ void msg_random(struct msg *out, enum msg_type type, struct rng *r)
 		out->lookup.hops_left = (uint8_t)draw(r, 0, REQUEST_HOPS_MAX);
 		rng_fill(r, out->lookup.id.b, ID_LEN);
 		out->lookup.newer_than_ms = rng_u64(r);
+		out->lookup.has_appointment =
+			appointment_random(&out->lookup.appointment, r);
 		break;
 	case MSG_FOUND:
 		rng_fill(r, out->found.nonce.b, NONCE_LEN);
 		record_random(&out->found.record, r);
+		out->found.has_appointment =
+			appointment_random(&out->found.appointment, r);
 		break;
 	case MSG_NO_RECORD:
 		no_record_random(&out->no_record, r);

@@ -79,6 +79,10 @@ static const char *const signatures[SIGN_PURPOSES] = {
 			 "a96f2a65284d252dba612d0c8b89c925"
 			 "ea574b6f4e05ea0f426b6d672a90bb6a"
 			 "8ba43cf3a9da33b9b50858e0de40b80c",
+	[SIGN_APPOINTMENT] = "76281d64e3cfbd3ddb4f12b1f0ae2a09"
+			     "a308ca3cbb3e61a726f6694409a62d4e"
+			     "4f14285774d2b86d79e2fbee2b46c053"
+			     "0440d84a40f7c9c2314af2f147fe8a03",
 };
 
 static const struct node_hash ca = { { 0x45, 0x93, 0xbf, 0xc4, 0xca } };

@@ -84,12 +84,21 @@ static bool is_variable(uint8_t type, unsigned number)
 {
 	return (type == MSG_HELLO && number == 2) ||
 	       (type == MSG_PEER_INFO && number == 2) ||
+	       (type == MSG_NO_RECORD && number == 6) ||
 	       (type == MSG_PROBE && number == 10);
 }
 
 static bool is_optional(uint8_t type, unsigned number)
 {
-	return is_variable(type, number) ||
+	/* An appointment; NO_RECORD's goes with a chain. */
+	static const unsigned appointment[MSG_TYPES] = {
+		[MSG_STORE] = 5,
+		[MSG_STORED] = 2,
+		[MSG_LOOKUP] = 6,
+		[MSG_FOUND] = 3,
+	};
+
+	return is_variable(type, number) || number == appointment[type] ||
 	       (type == MSG_PROBE && (number == 4 || number == 9));
 }
 
