@@ -177,6 +177,8 @@ void circuit_establish(struct router *r, struct circuit *c, nsec now)
 
 	assert(c->state == CIRCUIT_PENDING);
 	c->state = CIRCUIT_ESTABLISHED;
+	if (c->is_origin)
+		record_worked(r, &c->target);
 	c->last_packet = now;
 	timers_set(&r->timers, &c->timer, now + CIRCUIT_IDLE_NS);
 	if (c->side[TOWARD_ORIGIN].session != NULL)

@@ -57,6 +57,8 @@ struct stored_record *record_kept(struct router *r, const struct node_id *id,
 				  nsec now);
 /* Without those that nobody has stored since we started. */
 size_t records_n_kept(const struct router *r);
+/* Of the network, by what the root of one tree or more keeps; 0 for others. */
+uint32_t records_n_nodes(const struct router *r);
 
 /* What lookups brought, ours and those we passed on; after the check. */
 void record_cache(struct router *r, const struct record *rec, nsec now);

@@ -45,6 +45,21 @@ bool records_are_settled(struct router *r, unsigned tree, nsec now)
 		       RECORD_SETTLE_NS + spread(r, now);
 }
 
+/* A root keeps three of four records, two roots in one node keep all. */
+uint32_t records_n_nodes(const struct router *r)
+{
+	uint32_t n = (uint32_t)records_n_kept(r);
+	unsigned n_roots = 0;
+
+	for (unsigned i = 0; i < TREES; i++)
+		n_roots += tree_is_root(r, i);
+	if (n_roots == 0)
+		return 0;
+	return n_roots == 1
+		       ? (n * TREES + RECORD_REPLICAS - 1) / RECORD_REPLICAS
+		       : n;
+}
+
 /* ---- when -------------------------------------------------------------- */
 
 static bool cost_differs(const struct coord *a, const struct coord *b)

@@ -144,7 +144,8 @@ static void keep(struct router *r, struct session *s, const struct msg_store *m,
 			v = RECORD_RATE;
 	}
 	if (v == RECORD_GOOD)
-		core_send(r, s->no, MSG_STORED)->stored.nonce = m->nonce;
+		core_send(r, s->no, MSG_STORED)->stored =
+			(struct msg_stored){ .nonce = m->nonce };
 	else
 		refuse(r, s->no, &m->nonce,
 		       v == RECORD_RATE ? NO_RECORD_RATE : NO_RECORD_UNREACHED);
@@ -183,6 +184,7 @@ static void send_found(struct router *r, struct session *s,
 	struct msg_found *out = &core_send(r, s->no, MSG_FOUND)->found;
 
 	out->nonce = *nonce;
+	out->has_appointment = false;
 	stored_read(f, &out->record);
 }
 

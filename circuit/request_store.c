@@ -47,6 +47,7 @@ static void send(struct router *r, unsigned tree, const struct record *own,
 	out->tree = (uint8_t)tree;
 	out->hops_left = REQUEST_HOPS_MAX;
 	out->record = *own;
+	out->registers = out->has_appointment = false;
 }
 
 void store_start(struct router *r, const struct record *own, nsec now)

@@ -22,6 +22,8 @@ struct router *router_new(const struct router_config *config, nsec now)
 	seeks_init(r, now);
 	r->labels = label_table_new(&r->rng);
 	trees_init(r, now);
+	records_init(r, now);
+	requests_init(r);
 	return r;
 }
 
@@ -34,6 +36,8 @@ void router_free(struct router *r)
 	trees_deinit(r);
 	circuits_deinit(r);
 	open_ids_deinit(r);
+	requests_deinit(r);
+	records_deinit(r);
 	seeks_deinit(r);
 	rings_deinit(r);
 	routes_deinit(r);
@@ -109,6 +113,7 @@ void router_session_down(struct router *r, session_no no, nsec now)
 	copies_session_down(r, no, now);
 	circuits_session_down(r, s, now);
 	rings_session_down(r, no, now);
+	requests_session_down(r, s, now);
 	outbox_session_down(&r->out, no);
 	session_free(r, s);
 }
@@ -159,6 +164,21 @@ static enum msg_verdict dispatch(struct router *r, struct session *s,
 	case MSG_BEAT:
 		tree_handle_beat(r, s, &m->beat, now);
 		break;
+	case MSG_STORE:
+		request_handle_store(r, s, &m->store, now);
+		break;
+	case MSG_STORED:
+		request_handle_stored(r, s, &m->stored, now);
+		break;
+	case MSG_LOOKUP:
+		request_handle_lookup(r, s, &m->lookup, now);
+		break;
+	case MSG_FOUND:
+		request_handle_found(r, s, &m->found, now);
+		break;
+	case MSG_NO_RECORD:
+		request_handle_no_record(r, s, m, now);
+		break;
 	default: /* HELLO and PING are the session's */
 		return MSG_UNKNOWN;
 	}
@@ -201,6 +221,9 @@ void core_give_up(struct router *r, struct session *s, const struct msg *m,
 		break;
 	case MSG_BEACON:
 		tree_give_up(r, s, &m->beacon, now);
+		break;
+	case MSG_NO_RECORD:
+		request_give_up(r, s, &m->no_record, now);
 		break;
 	default:
 		assert(!"only these are parked");
@@ -279,6 +302,9 @@ static timer_handler *const on_timeout[TIMER_KINDS] = {
 	[TIMER_OPEN_ID] = open_id_timeout,
 	[TIMER_TREE] = tree_timeout,
 	[TIMER_TREE_PEER] = tree_peer_timeout,
+	[TIMER_RECORD] = record_timeout,
+	[TIMER_REQUEST] = request_timeout,
+	[TIMER_STORE] = store_timeout,
 };
 
 nsec router_deadline(const struct router *r)

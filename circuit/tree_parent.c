@@ -280,7 +280,7 @@ static void set_locator(struct router *r, struct tree *t, nsec now)
 		return;
 	r->trees.at.tree[t->no] = c;
 	r->trees.version++;
-	(void)now;
+	records_moved(r, now);
 }
 
 void tree_move(struct router *r, struct tree *t, struct place *at,

@@ -29,10 +29,14 @@ void tree_await_root(struct router *r, struct tree *t, nsec now)
 	tree_set_timer(r, t, now);
 }
 
-/* What it knows for certain: itself and its neighbours. */
+/* By the records that it keeps; at least itself and its neighbours, which it
+ * knows for certain. */
 static uint32_t estimate(const struct router *r)
 {
-	return HASH_COUNT(r->neighbours.all) + 1;
+	uint32_t n = records_n_nodes(r);
+	uint32_t sure = HASH_COUNT(r->neighbours.all) + 1;
+
+	return n > sure ? n : sure;
 }
 
 /* Never twice the same time: it tells which statement is newer. */

@@ -225,13 +225,19 @@ const char *check_caps(struct mesh *m)
 	return fault;
 }
 
+static bool lives_on(enum timer_kind kind)
+{
+	return kind == TIMER_TREE || kind == TIMER_TREE_PEER ||
+	       kind == TIMER_RECORD || kind == TIMER_REQUEST ||
+	       kind == TIMER_STORE;
+}
+
 static size_t n_timers(const struct router *r)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->timers.n; i++)
-		if (r->timers.heap[i]->kind != TIMER_TREE &&
-		    r->timers.heap[i]->kind != TIMER_TREE_PEER)
+		if (!lives_on(r->timers.heap[i]->kind))
 			n++;
 	return n;
 }
@@ -257,7 +263,7 @@ static const char *baseline_of(const struct router *r)
 		    n->n_pending != 0 || n->n_circuits != 0 ||
 		    n->sessions == NULL)
 			return "a neighbour is charged for nothing";
-	/* Only routes wait for their end, and trees live on. */
+	/* Only routes wait for their end; trees and records live on. */
 	if (n_timers(r) != r->routes.n)
 		return "timers are left";
 	return NULL;

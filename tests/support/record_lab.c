@@ -1,0 +1,142 @@
+#include "tests/support/record_lab.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "circuit/core.h"
+#include "circuit/record_table.h"
+#include "circuit/tree.h"
+#include "tests/support/small_mesh.h"
+
+#define LAB_NODES 24
+#define LAB_LINKS 3
+
+/* Each node has links to so many before it. */
+static struct mesh *grow(void)
+{
+	struct mesh *m = small_nodes(LAB_NODES);
+	struct rng rng;
+
+	rng_init(&rng, 7);
+	for (size_t i = 1; i < LAB_NODES; i++)
+		for (size_t k = 0; k < LAB_LINKS && k < i; k++)
+			mesh_add_link(m, i,
+				      (i - 1 + k * rng_below(&rng, i)) % i,
+				      &small_link);
+	return m;
+}
+
+static size_t root_of(const struct mesh *m, unsigned tree)
+{
+	return mesh_find(m, tree_root(mesh_router(m, 0), tree));
+}
+
+static bool is_on_the_way(const struct record_lab *lab, size_t node)
+{
+	size_t at = lab->asker;
+
+	while (at != lab->replica[0]) {
+		if (at == node)
+			return true;
+		at = mesh_find(lab->m, &tree_parent(mesh_router(lab->m, at),
+						    lab->tree[0])
+						->id);
+	}
+	return false;
+}
+
+static bool has_parts(const struct record_lab *lab)
+{
+	for (unsigned k = 0; k < RECORD_REPLICAS; k++)
+		if (lab->replica[k] == lab->target ||
+		    lab->replica[k] == lab->asker ||
+		    is_on_the_way(lab, lab->replica[k]) ||
+		    lab->replica[k] == lab->replica[(k + 1) % RECORD_REPLICAS])
+			return false;
+	return lab->relay != lab->replica[0] && lab->asker != lab->target &&
+	       !is_on_the_way(lab, lab->target);
+}
+
+static bool cast(struct record_lab *lab, size_t target, size_t asker)
+{
+	struct node_id id = mesh_identity(lab->m, target)->id;
+	const struct neighbour *up;
+
+	lab->target = target;
+	lab->asker = asker;
+	for (unsigned k = 0; k < RECORD_REPLICAS; k++) {
+		lab->tree[k] = record_tree(&id, k);
+		lab->replica[k] = root_of(lab->m, lab->tree[k]);
+	}
+	up = tree_parent(mesh_router(lab->m, asker), lab->tree[0]);
+	if (up == NULL)
+		return false;
+	lab->relay = mesh_find(lab->m, &up->id);
+	return has_parts(lab);
+}
+
+struct record_lab record_lab_new(void)
+{
+	struct record_lab lab = { .m = grow() };
+
+	small_pass(lab.m, 30 * NS_PER_S);
+	for (size_t t = 0; t < LAB_NODES; t++)
+		for (size_t a = 0; a < LAB_NODES; a++)
+			if (cast(&lab, t, a))
+				return lab;
+	assert(!"the mesh is too small");
+	return lab;
+}
+
+bool record_lab_looks_up(struct record_lab *lab, size_t node,
+			 const struct node_id *id)
+{
+	struct router *r = mesh_router(lab->m, node);
+
+	lookup_start(r, id, mesh_now(lab->m));
+	mesh_pump(lab->m, node);
+	small_pass(lab->m, 10 * NS_PER_S);
+	return record_cached(r, id, mesh_now(lab->m)) != NULL;
+}
+
+/* What it stored last says otherwise in any case. */
+void record_lab_move(struct record_lab *lab, size_t node)
+{
+	struct router *r = mesh_router(lab->m, node);
+	struct coord *at =
+		(struct coord *)&trees_locator(r)->tree[lab->tree[0]];
+
+	at->hop[at->n - 1].cost = at->hop[at->n - 1].cost > 1000 ? 100 : 3000;
+	records_moved(r, mesh_now(lab->m));
+	mesh_pump(lab->m, node);
+}
+
+struct node_id record_lab_nobody(const struct record_lab *lab)
+{
+	struct node_id id = { .b = "nobody" };
+
+	while (record_tree(&id, 0) != lab->tree[0])
+		id.b[ID_LEN - 1]++;
+	return id;
+}
+
+void record_lab_sign(const struct record_lab *lab, size_t by,
+		     struct record *rec)
+{
+	record_seal(rec);
+	key_sign(rec->sig, mesh_key(lab->m, by), SIGN_RECORD, mesh_ca(lab->m),
+		 rec->body, rec->body_len);
+}
+
+struct record record_lab_record(const struct record_lab *lab, size_t node)
+{
+	struct record rec = { .id = mesh_identity(lab->m, node)->id,
+			      .issued_ms = mesh_wall(lab->m),
+			      .life_s = RECORD_LIFE_S,
+			      .chain_len = KEY_LEN };
+
+	rec.at = *trees_locator(mesh_router(lab->m, node));
+	memcpy(rec.chain, mesh_identity(lab->m, node)->key.b, KEY_LEN);
+	record_lab_sign(lab, node, &rec);
+	return rec;
+}

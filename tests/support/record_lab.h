@@ -1,0 +1,33 @@
+/* A small random mesh whose trees stand, and who plays which part in a lookup.
+ */
+#pragma once
+
+#include "tests/support/mesh.h"
+
+struct record_lab {
+	struct mesh *m;
+	size_t target;
+	size_t asker;
+	size_t relay; /* the asker's parent in the first replica's tree */
+	unsigned tree[RECORD_REPLICAS];
+	size_t replica[RECORD_REPLICAS];
+};
+
+/* Replicas, target, asker and relay are different nodes, and the target is not
+ * on the asker's way to the first replica, which has at least two links. */
+struct record_lab record_lab_new(void);
+
+/* As if the node wanted to know; whether it found the record in the end. */
+bool record_lab_looks_up(struct record_lab *lab, size_t node,
+			 const struct node_id *id);
+/* A name that nobody has, and whose replicas are those of the lab's target. */
+struct node_id record_lab_nobody(const struct record_lab *lab);
+
+/* The node's place is another one than before. */
+void record_lab_move(struct record_lab *lab, size_t node);
+
+/* A record of `node` as it makes it itself: place, time, signature. */
+struct record record_lab_record(const struct record_lab *lab, size_t node);
+/* Seals and signs it anew after a change. */
+void record_lab_sign(const struct record_lab *lab, size_t by,
+		     struct record *rec);
