@@ -376,7 +376,7 @@ struct channels *channels_new(struct loop *l, struct quic_tls *tls,
 	set->events = ev;
 	set->ctx = ctx;
 	set->table = quic_table_new(tls, reset_key);
-	set->joiner = joiner_new();
+	set->joiners = joiners_new();
 	return set;
 }
 
@@ -389,7 +389,7 @@ void channels_free(struct channels *set)
 	loop_run_deferred(set->loop);
 	while (set->lanes != NULL)
 		channels_circuit_down(set, set->lanes->circuit);
-	joiner_free(set->joiner);
+	joiners_free(set->joiners);
 	quic_table_free(set->table);
 	free(set);
 }
@@ -454,7 +454,7 @@ nsec channel_last_used(const struct channel *c)
 
 const struct channel_counters *channels_counters(struct channels *set)
 {
-	set->counters.n_parts_lost = joiner_n_lost(set->joiner);
+	set->counters.n_parts_lost = joiners_n_lost(set->joiners);
 	return &set->counters;
 }
 

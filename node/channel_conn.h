@@ -17,12 +17,14 @@ static inline unsigned number_hash(const void *key, size_t len)
 
 #include "node/channel.h"
 #include "node/quic.h"
+#include "proto/joiner.h"
 
 struct lane { /* a circuit that ends here */
 	circuit_no circuit;
 	struct node_id peer;
 	bool is_origin;
-	UT_hash_handle hh; /* by circuit */
+	struct joiner *joiner; /* made when a part of a packet comes */
+	UT_hash_handle hh;     /* by circuit */
 };
 
 struct chunk_out {
@@ -112,8 +114,8 @@ struct channels {
 	struct quic_tls *tls;
 	const struct channel_events *events;
 	void *ctx;
-	struct lane *lanes;    /* by circuit */
-	struct joiner *joiner; /* tells circuits apart by their labels */
+	struct lane *lanes; /* by circuit */
+	struct joiners *joiners;
 	struct channel *all;
 	struct channel *dirty;
 	struct channel_counters counters;

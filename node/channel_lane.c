@@ -76,6 +76,7 @@ void channels_circuit_down(struct channels *set, circuit_no circuit)
 		if (c->lane == l && !c->is_ending)
 			strand(c, circuit);
 	}
+	joiner_free(l->joiner);
 	free(l);
 }
 
@@ -167,7 +168,9 @@ void channels_receive(struct channels *set, circuit_no circuit,
 		deliver(set, l, p->payload, p->len);
 		return;
 	}
-	whole = joiner_handle(set->joiner, p, loop_now(set->loop), &len);
+	if (l->joiner == NULL)
+		l->joiner = joiner_new(set->joiners);
+	whole = joiner_handle(l->joiner, p, loop_now(set->loop), &len);
 	if (whole != NULL)
 		deliver(set, l, whole, len);
 }

@@ -128,8 +128,8 @@
 /* Of an origin through a neighbour, where floods are the last resort. */
 #define FLOOD_ORIGIN_NS    (10 * NS_PER_S)
 #define FLOOD_ORIGIN_BURST 2
-#define TEST_PEER_RATE    100
-#define TEST_PEER_BURST   200
+#define TEST_PEER_RATE     100
+#define TEST_PEER_BURST    200
 
 /* Circuits, protocol.md 6 */
 #define CIRCUIT_PENDING_NS    (10 * NS_PER_S)
@@ -168,7 +168,8 @@
 #define CIRCUIT_MTU_MIN   1168 /* what QUIC carries at least: 1200 */
 #define CIRCUIT_MTU_MAX   1440
 #define TUN_MTU_MIN       1280
-#define PARTS_PENDING_MAX 16
+#define PARTS_PENDING_MAX 16   /* of one circuit */
+#define PARTS_ALL_MAX     4096 /* of all circuits that end at a node */
 #define PARTS_PENDING_NS  (500 * NS_PER_MS)
 
 /* Sessions, protocol.md 2 */

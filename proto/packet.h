@@ -48,15 +48,3 @@ size_t packet_header_write(uint8_t out[PACKET_HEADER_MAX],
 
 /* Replaces the label's 30 bits in a received packet, keeping the part bits. */
 uint32_t packet_relabel(uint32_t received, uint32_t label);
-
-/* Joins split packets at the far end of a circuit: a small table, oldest out
- * first, PARTS_PENDING_MAX entries, each kept PARTS_PENDING_NS. */
-struct joiner;
-struct joiner *joiner_new(void);
-void joiner_free(struct joiner *j);
-/* Feeds one part.  Returns the whole payload (borrowed until the next call)
- * with its length, or NULL if the other part is awaited. */
-const uint8_t *joiner_handle(struct joiner *j, const struct packet *p, nsec now,
-			     size_t *len);
-/* Parts dropped because their other half never came. */
-uint64_t joiner_n_lost(const struct joiner *j);

@@ -1,11 +1,11 @@
-/* Circuit packets into one joiner: each behind a byte of time (in units of
- * 10 ms) and a 2-byte length. */
+/* Circuit packets into the joiners of two circuits: each behind a byte of time
+ * (in units of 10 ms) and a 2-byte length. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "proto/base/view.h"
-#include "proto/packet.h"
+#include "proto/joiner.h"
 #include "tests/support/check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -22,7 +22,8 @@ static void check_header(const struct packet *p, const uint8_t *data)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct joiner *j = joiner_new();
+	struct joiners *all = joiners_new();
+	struct joiner *j[] = { joiner_new(all), joiner_new(all) };
 	struct view v = view_of(data, len);
 	nsec now = 0;
 
@@ -39,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		if (bytes == NULL || packet_parse(&p, bytes, n) != PACKET_OK)
 			continue;
 		check_header(&p, bytes);
-		whole = joiner_handle(j, &p, now, &joined);
+		whole = joiner_handle(j[p.label % 2], &p, now, &joined);
 		check(whole == NULL || joined >= p.len);
 		check(whole != NULL || p.part != PACKET_WHOLE);
 		check(whole == NULL || p.part != PACKET_FIRST ||
@@ -47,6 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		check(whole == NULL || p.part != PACKET_LAST ||
 		      memcmp(whole + joined - p.len, p.payload, p.len) == 0);
 	}
-	joiner_free(j);
+	joiner_free(j[0]);
+	joiner_free(j[1]);
+	joiners_free(all);
 	return 0;
 }

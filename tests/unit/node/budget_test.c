@@ -16,6 +16,7 @@
 #include "proto/base/time.h"
 #include "proto/limits.h"
 #include "proto/masque.h"
+#include "proto/joiner.h"
 #include "proto/packet.h"
 #include "tests/support/certs.h"
 
@@ -471,7 +472,8 @@ static void an_inner_1280_crosses_the_least_wire_in_two_parts(void **state)
 {
 	const size_t room = CIRCUIT_MTU_MIN - PART_NUMBER_BYTES;
 	uint8_t data[PACKET_MAX], inner[PACKET_MAX];
-	struct joiner *j = joiner_new();
+	struct joiners *all = joiners_new();
+	struct joiner *j = joiner_new(all);
 	struct pair session, channel;
 	struct http_datagram d;
 	const uint8_t *whole;
@@ -497,6 +499,7 @@ static void an_inner_1280_crosses_the_least_wire_in_two_parts(void **state)
 			 MASQUE_OK);
 	assert_int_equal(d.len, TUN_MTU_MIN);
 	joiner_free(j);
+	joiners_free(all);
 	pair_stop(&channel);
 	pair_stop(&session);
 }
