@@ -6,7 +6,8 @@
 #include "proto/limits.h"
 
 enum {
-	HOP_LIMIT_AT = 7, /* RFC 8200 3 */
+	LATER_OFFSET_MIN = 24, /* behind any header that we judge */
+	HOP_LIMIT_AT = 7,      /* RFC 8200 3 */
 	SOURCE_AT = 8,
 	TCP_FLAGS_AT = 13, /* RFC 9293 3.1 */
 	TCP_SYN = 0x02,
@@ -87,7 +88,7 @@ enum tun_verdict tun_ip_out(struct tun_ip *t, uint8_t *packet, size_t len,
 /* ---- in ---- */
 
 static enum tun_verdict judge_tcp(struct tun_ip *t, const struct node_id *peer,
-				  const uint8_t *packet, size_t len)
+				  const uint8_t *packet, size_t len, size_t at)
 {
 	struct view v = view_of(packet, len);
 	uint16_t src, dst;
@@ -95,7 +96,7 @@ static enum tun_verdict judge_tcp(struct tun_ip *t, const struct node_id *peer,
 
 	if (!ip6_ports(packet, len, &proto, &src, &dst))
 		return TUN_MALFORMED;
-	view_bytes(&v, IP6_HEADER_BYTES + TCP_FLAGS_AT);
+	view_bytes(&v, at + TCP_FLAGS_AT);
 	flags = view_u8(&v);
 	if ((flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
 		return TUN_PASS;
@@ -115,22 +116,47 @@ static enum tun_verdict judge_udp(struct tun_ip *t, const struct node_id *peer,
 	return TUN_CLOSED;
 }
 
-static enum tun_verdict judge_transport(struct tun_ip *t,
-					const struct node_id *peer,
-					uint8_t next_header,
-					const uint8_t *packet, size_t len,
-					nsec now)
+static enum tun_verdict judge_first(struct tun_ip *t,
+				    const struct node_id *peer,
+				    const struct ip6_upper *up,
+				    const uint8_t *packet, size_t len, nsec now)
 {
 	uint8_t type;
 
-	switch (next_header) {
+	switch (up->proto) {
 	case IPPROTO_TCP:
-		return judge_tcp(t, peer, packet, len);
+		return judge_tcp(t, peer, packet, len, up->at);
 	case IPPROTO_UDP:
 		return judge_udp(t, peer, packet, len, now);
-	case IPPROTO_ICMPV6:
+	default: /* IPPROTO_ICMPV6 */
 		return ip6_is_icmp(packet, len, &type) ? TUN_PASS
 						       : TUN_PROTOCOL;
+	}
+}
+
+/* Without the first, which was judged, the kernel makes nothing of it; and it
+ * must not write over what was judged. */
+static enum tun_verdict judge_later(const struct ip6_upper *up)
+{
+	return up->offset >= LATER_OFFSET_MIN ? TUN_PASS : TUN_MALFORMED;
+}
+
+static enum tun_verdict judge_transport(struct tun_ip *t,
+					const struct node_id *peer,
+					const uint8_t *packet, size_t len,
+					nsec now)
+{
+	struct ip6_upper up;
+
+	if (!ip6_upper(&up, packet, len))
+		return TUN_MALFORMED;
+	switch (up.proto) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_ICMPV6:
+		return up.offset == 0
+			       ? judge_first(t, peer, &up, packet, len, now)
+			       : judge_later(&up);
 	case IPPROTO_HOPOPTS:
 	case IPPROTO_ROUTING:
 	case IPPROTO_FRAGMENT:
@@ -154,7 +180,7 @@ static enum tun_verdict judge_in(struct tun_ip *t, const struct node_id *peer,
 		return TUN_SOURCE;
 	if (!addr_equal(&h.dst, &t->self))
 		return TUN_DESTINATION;
-	return judge_transport(t, peer, h.next_header, packet, len, now);
+	return judge_transport(t, peer, packet, len, now);
 }
 
 enum tun_verdict tun_ip_in(struct tun_ip *t, const struct node_id *peer,

@@ -6,7 +6,8 @@
  * echo and ICMPv6 errors, answers, and what is published.  TCP is judged by
  * its flags alone: a first SYN needs a published port, other segments pass
  * and meet the kernel's own state.  UDP needs a published port or a flow that
- * we began.  Extension headers, and so fragments, do not come in.
+ * we began.  Of a packet in fragments the first is judged so.  No other
+ * extension headers come in.
  *
  * No I/O: the caller reads, writes, and sends the answers.
  */
@@ -34,7 +35,7 @@ enum tun_verdict {
 	TUN_SCOPE, /* multicast, link-local: usual chatter of a host */
 	TUN_SOURCE,
 	TUN_DESTINATION,
-	TUN_EXTENSION, /* extension headers or a fragment */
+	TUN_EXTENSION, /* headers that we do not look behind */
 	TUN_MALFORMED, /* no whole transport header */
 	TUN_CLOSED,    /* the port is not published */
 	TUN_PROTOCOL,  /* neither TCP, UDP nor an ICMPv6 that may pass */

@@ -17,6 +17,9 @@
 #define UDP_HEADER_BYTES   8
 #define ICMP6_HEADER_BYTES 8
 
+#define FRAGMENT_HEADER_BYTES 8
+#define FRAGMENT_OFFSET_MASK  0xfff8 /* in bytes */
+
 /* A packet with more extension headers than that is not ours to explain. */
 #define EXTENSIONS_MAX 8
 
@@ -210,23 +213,56 @@ size_t icmp6_error_write(uint8_t out[ICMP6_ERROR_BYTES_MAX],
 	return b.len;
 }
 
+bool ip6_upper(struct ip6_upper *out, const uint8_t *packet, size_t len)
+{
+	struct ip6_upper up = { .at = IP6_HEADER_BYTES };
+	struct view v;
+	struct ip6 h;
+
+	if (header_read(&h, packet, len) != IP6_OK)
+		return false;
+	up.proto = h.next_header;
+	if (h.next_header == NEXT_FRAGMENT) {
+		v = view_of(packet, len);
+		view_bytes(&v, IP6_HEADER_BYTES);
+		up.proto = view_u8(&v);
+		view_u8(&v);
+		up.offset = view_be16(&v) & FRAGMENT_OFFSET_MASK;
+		view_be32(&v);
+		if (v.bad)
+			return false;
+		up.at += FRAGMENT_HEADER_BYTES;
+	}
+	*out = up;
+	return true;
+}
+
+/* What `proto` begins with; false if it is not there, or not whole. */
+static bool upper_read(struct view *v, const uint8_t *packet, size_t len,
+		       uint8_t *proto, size_t least)
+{
+	struct ip6_upper up;
+
+	if (!ip6_upper(&up, packet, len) || up.offset != 0)
+		return false;
+	*proto = up.proto;
+	*v = view_of(packet, len);
+	view_bytes(v, up.at);
+	return view_left(v) >= least;
+}
+
 bool ip6_ports(const uint8_t *packet, size_t len, uint8_t *proto,
 	       uint16_t *src_port, uint16_t *dst_port)
 {
 	struct view v;
-	struct ip6 h;
-	size_t least;
+	uint8_t p;
 
-	if (header_read(&h, packet, len) != IP6_OK)
+	if (!upper_read(&v, packet, len, &p, UDP_HEADER_BYTES))
 		return false;
-	if (h.next_header != NEXT_TCP && h.next_header != NEXT_UDP)
+	if (p != NEXT_UDP &&
+	    (p != NEXT_TCP || view_left(&v) < TCP_HEADER_BYTES))
 		return false;
-	least = h.next_header == NEXT_TCP ? TCP_HEADER_BYTES : UDP_HEADER_BYTES;
-	v = view_of(packet, len);
-	view_bytes(&v, IP6_HEADER_BYTES);
-	if (view_left(&v) < least)
-		return false;
-	*proto = h.next_header;
+	*proto = p;
 	*src_port = view_be16(&v);
 	*dst_port = view_be16(&v);
 	return true;
@@ -235,15 +271,10 @@ bool ip6_ports(const uint8_t *packet, size_t len, uint8_t *proto,
 bool ip6_is_icmp(const uint8_t *packet, size_t len, uint8_t *type)
 {
 	struct view v;
-	struct ip6 h;
-	uint8_t t;
+	uint8_t p, t;
 
-	if (header_read(&h, packet, len) != IP6_OK ||
-	    h.next_header != NEXT_ICMP6)
-		return false;
-	v = view_of(packet, len);
-	view_bytes(&v, IP6_HEADER_BYTES);
-	if (view_left(&v) < ICMP6_HEADER_BYTES)
+	if (!upper_read(&v, packet, len, &p, ICMP6_HEADER_BYTES) ||
+	    p != NEXT_ICMP6)
 		return false;
 	t = view_u8(&v);
 	*type = t;

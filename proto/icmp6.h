@@ -51,10 +51,20 @@ size_t icmp6_error_write(uint8_t out[ICMP6_ERROR_BYTES_MAX],
 			 const struct addr *from, const uint8_t *packet,
 			 size_t len);
 
-/* The transport ports of a TCP or UDP packet without extension headers;
- * false for anything else. */
+/* What follows the header, perhaps behind a fragment header. */
+struct ip6_upper {
+	uint8_t proto; /* any other extension header is told as it is */
+	size_t at;
+	size_t offset; /* 0: of a whole packet, or of the first fragment */
+};
+/* False: malformed. */
+bool ip6_upper(struct ip6_upper *out, const uint8_t *packet, size_t len);
+
+/* The transport ports of a TCP or UDP packet or its first fragment, with no
+ * other extension headers; false for anything else. */
 bool ip6_ports(const uint8_t *packet, size_t len, uint8_t *proto,
 	       uint16_t *src_port, uint16_t *dst_port);
 
-/* Whether the packet is an ICMPv6 echo request or reply, or an error. */
+/* Whether the packet, or first fragment, is an ICMPv6 echo request or reply, or
+ * an error. */
 bool ip6_is_icmp(const uint8_t *packet, size_t len, uint8_t *type);

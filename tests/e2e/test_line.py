@@ -60,6 +60,17 @@ def test_packets_of_every_size_up_to_the_mtu(a, d):
         wait_for(f"an answer of {mtu} bytes", lambda: ping_whole(a, d, mtu)[0])
 
 
+@pytest.mark.parametrize("size", [1500, 4000, 20000])
+def test_what_the_kernel_cuts_arrives_whole(a, d, size):
+    """Larger than the TUN's packets: it goes in fragments, both ways."""
+    wait_for(f"an answer of {size} bytes",
+             lambda: a.run("ping", "-6", "-n", "-c", 1, "-W", 1, "-s", size, d.address, check=False).returncode == 0)
+    with contextlib.closing(Echo(d, d.address, 7)):
+        udp_echoes(a, d, 7, os.urandom(size))
+    with pytest.raises(PermissionError):
+        udp_echoes(a, d, 8, os.urandom(size))
+
+
 def test_curl(a, d):
     assert a.curl(f"http://[{d.address}]:8080/", socks=False).stdout == line.PAGE
 
@@ -111,15 +122,15 @@ def test_ssh(a, d, sshd):
         raise LabError(f"{e}\nsshd: {(sshd / 'log').read_text()}") from None
 
 
-def udp_echoes(host, d, port):
+def udp_echoes(host, d, port, data=b"through the tun"):
     with host.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp:
         udp.connect((d.address, port))
         udp.settimeout(1)
 
         def echoed():
             with contextlib.suppress(TimeoutError):
-                udp.send(b"through the tun")
-                return udp.recv(100) == b"through the tun"
+                udp.send(data)
+                return udp.recv(65536) == data
         wait_for("the echo", echoed)
 
 

@@ -86,6 +86,7 @@ static void check_in(struct tun_ip *t, const uint8_t *packet, size_t len)
 {
 	struct addr from = addr_of(&net, &peer);
 	enum tun_verdict verdict = tun_ip_in(t, &peer, packet, len, NOW);
+	struct ip6_upper up;
 	struct ip6 h;
 
 	check_answer(t, TUN_IN, verdict, &from, packet, len);
@@ -93,8 +94,10 @@ static void check_in(struct tun_ip *t, const uint8_t *packet, size_t len)
 		return;
 	assert(ip6_parse(&h, packet, len) == IP6_OK);
 	assert(addr_equal(&h.src, &from) && addr_equal(&h.dst, &t->self));
-	assert(h.next_header == IPPROTO_TCP || h.next_header == IPPROTO_UDP ||
-	       h.next_header == IPPROTO_ICMPV6);
+	assert(ip6_upper(&up, packet, len));
+	assert(up.proto == IPPROTO_TCP || up.proto == IPPROTO_UDP ||
+	       up.proto == IPPROTO_ICMPV6);
+	assert(up.offset == 0 || up.offset >= 20);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

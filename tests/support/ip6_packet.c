@@ -54,6 +54,22 @@ size_t ip6_packet_tcp(uint8_t out[IP6_TEST_BYTES], const struct addr *src,
 	return ip6_packet(out, src, dst, IPPROTO_TCP, 64, body, sizeof body);
 }
 
+size_t ip6_packet_fragment(uint8_t out[IP6_TEST_BYTES], const struct addr *src,
+			   const struct addr *dst, uint8_t next_header,
+			   size_t offset, bool is_last, const void *payload,
+			   size_t len)
+{
+	uint8_t body[IP6_TEST_BYTES];
+	struct buf b = buf_of(body, sizeof body);
+
+	buf_u8(&b, next_header);
+	buf_u8(&b, 0);
+	buf_be16(&b, (uint16_t)(offset | !is_last));
+	buf_be32(&b, 0x12345678);
+	buf_bytes(&b, payload, len);
+	return ip6_packet(out, src, dst, IPPROTO_FRAGMENT, 64, body, b.len);
+}
+
 size_t ip6_packet_icmp(uint8_t out[IP6_TEST_BYTES], const struct addr *src,
 		       const struct addr *dst, uint8_t type)
 {

@@ -172,7 +172,6 @@ static void the_inbound_policy_is_closed_by_default(void **state)
 		  TUN_PROTOCOL },
 		{ "redirect", IPPROTO_ICMPV6, 137, 0, TUN_PROTOCOL },
 		{ "GRE", IPPROTO_GRE, 0, 0, TUN_PROTOCOL },
-		{ "fragment", IPPROTO_FRAGMENT, 0, 0, TUN_EXTENSION },
 		{ "hop-by-hop", IPPROTO_HOPOPTS, 0, 0, TUN_EXTENSION },
 		{ "routing header", IPPROTO_ROUTING, 0, 0, TUN_EXTENSION },
 	};
@@ -196,6 +195,106 @@ static void the_inbound_policy_is_closed_by_default(void **state)
 		    cases[i].want)
 			fail_msg("%s", cases[i].why);
 	}
+}
+
+/* The first fragment is judged as the whole packet would be: without it the
+ * others never become one. */
+static void fragments_are_judged_by_the_first(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t to_53[24] = { 0x0f, 0xa0, 0, 53 };
+	static const uint8_t to_54[24] = { 0x0f, 0xa0, 0, 54 };
+	static const uint8_t syn_80[24] = { 0x0f, 0xa0, 0, 80, [13] = 2 };
+	static const uint8_t syn_81[24] = { 0x0f, 0xa0, 0, 81, [13] = 2 };
+	static const uint8_t echo[24] = { 128 };
+	static const uint8_t redirect[24] = { 137 };
+	const uint8_t tcp = IPPROTO_TCP, udp = IPPROTO_UDP,
+		      icmp = IPPROTO_ICMPV6;
+	const struct {
+		const char *why;
+		uint8_t proto;
+		size_t offset;
+		const uint8_t *data;
+		size_t len;
+		enum tun_verdict want;
+	} cases[] = {
+		{ "UDP to a published port", udp, 0, to_53, 24, TUN_PASS },
+		{ "UDP to another", udp, 0, to_54, 24, TUN_CLOSED },
+		{ "SYN to a published port", tcp, 0, syn_80, 24, TUN_PASS },
+		{ "SYN to another", tcp, 0, syn_81, 24, TUN_CLOSED },
+		{ "echo request", icmp, 0, echo, 24, TUN_PASS },
+		{ "redirect", icmp, 0, redirect, 24, TUN_PROTOCOL },
+		{ "later, UDP", udp, 1232, to_54, 24, TUN_PASS },
+		{ "later, TCP", tcp, 1232, syn_81, 24, TUN_PASS },
+		{ "later, ICMPv6", icmp, 1232, redirect, 24, TUN_PASS },
+		{ "later, the last byte", udp, 65528, to_54, 1, TUN_PASS },
+		{ "half a header", tcp, 0, syn_80, 19, TUN_MALFORMED },
+		{ "half a UDP header", udp, 0, to_53, 7, TUN_MALFORMED },
+		{ "one over the header", tcp, 8, syn_81, 24, TUN_MALFORMED },
+		{ "over the end of it", tcp, 16, syn_81, 24, TUN_MALFORMED },
+		{ "just behind it", tcp, 24, syn_81, 24, TUN_PASS },
+		{ "of any protocol", udp, 16, to_54, 24, TUN_MALFORMED },
+		{ "another protocol", IPPROTO_GRE, 0, to_53, 24, TUN_PROTOCOL },
+		{ "later, another protocol", IPPROTO_GRE, 1232, to_53, 24,
+		  TUN_PROTOCOL },
+		{ "options in it", IPPROTO_DSTOPTS, 0, to_53, 24,
+		  TUN_EXTENSION },
+		{ "a fragment in it", IPPROTO_FRAGMENT, 0, to_53, 24,
+		  TUN_EXTENSION },
+		{ "later, a fragment in it", IPPROTO_FRAGMENT, 1232, to_53, 24,
+		  TUN_EXTENSION },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		size_t len = ip6_packet_fragment(
+			f->packet, &f->far, &f->self, cases[i].proto,
+			cases[i].offset, false, cases[i].data, cases[i].len);
+
+		if (tun_ip_in(&f->ip, &peer, f->packet, len, NOW) !=
+		    cases[i].want)
+			fail_msg("%s", cases[i].why);
+	}
+}
+
+static void a_fragment_has_the_same_ends_as_any_packet(void **state)
+{
+	struct fixture *f = *state;
+	const struct addr elsewhere = addr_of(&net, &third);
+	const uint8_t data[24] = { 128 };
+	size_t len;
+
+	for (size_t offset = 0; offset <= 1232; offset += 1232) {
+		len = ip6_packet_fragment(f->packet, &elsewhere, &f->self,
+					  IPPROTO_ICMPV6, offset, true, data,
+					  sizeof data);
+		assert_int_equal(tun_ip_in(&f->ip, &peer, f->packet, len, NOW),
+				 TUN_SOURCE);
+		len = ip6_packet_fragment(f->packet, &f->far, &elsewhere,
+					  IPPROTO_ICMPV6, offset, true, data,
+					  sizeof data);
+		assert_int_equal(tun_ip_in(&f->ip, &peer, f->packet, len, NOW),
+				 TUN_DESTINATION);
+	}
+	len = ip6_packet(f->packet, &f->far, &f->self, IPPROTO_FRAGMENT, 64,
+			 NULL, 7);
+	assert_int_equal(tun_ip_in(&f->ip, &peer, f->packet, len, NOW),
+			 TUN_MALFORMED);
+}
+
+static void a_large_question_lets_the_answer_in(void **state)
+{
+	struct fixture *f = *state;
+	static const uint8_t udp[24] = { 0x0f, 0xa0, 0, 99 };
+	struct node_id to;
+	size_t len;
+
+	len = ip6_packet_fragment(f->packet, &f->self, &f->far, IPPROTO_UDP, 0,
+				  false, udp, sizeof udp);
+	assert_int_equal(tun_ip_out(&f->ip, f->packet, len, NOW, &to),
+			 TUN_PASS);
+	len = ip6_packet_udp(f->packet, &f->far, &f->self, 99, 4000);
+	assert_int_equal(tun_ip_in(&f->ip, &peer, f->packet, len, NOW),
+			 TUN_PASS);
 }
 
 static void a_peer_can_speak_only_for_itself_and_only_to_us(void **state)
@@ -423,6 +522,9 @@ int main(void)
 		CASE(what_is_not_ours_does_not_go_out),
 		CASE(ipv4_does_not_go_out),
 		CASE(the_inbound_policy_is_closed_by_default),
+		CASE(fragments_are_judged_by_the_first),
+		CASE(a_fragment_has_the_same_ends_as_any_packet),
+		CASE(a_large_question_lets_the_answer_in),
 		CASE(a_peer_can_speak_only_for_itself_and_only_to_us),
 		CASE(a_published_port_is_closed_to_who_is_not_allowed),
 		CASE(half_a_transport_header_is_dropped),

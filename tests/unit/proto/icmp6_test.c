@@ -362,9 +362,41 @@ static void ports_are_those_of_whole_headers_only(void **state)
 	assert_false(ip6_ports(packet, len, &proto, &src, &dst));
 	len = make(packet, sizeof packet, APP, NODE, 58, tcp, 20);
 	assert_false(ip6_ports(packet, len, &proto, &src, &dst));
-	/* Behind a fragment header ports prove nothing. */
-	len = make(packet, sizeof packet, APP, NODE, 44, tcp, 20);
+}
+
+static void the_first_fragment_has_ports_and_later_ones_have_not(void **state)
+{
+	uint8_t udp[24] = { 17, 0, 0, 1, 0, 0, 0, 7, 0x12, 0x34, 0, 53 };
+	uint8_t packet[128];
+	struct ip6_upper up;
+	uint16_t src, dst;
+	uint8_t proto;
+	size_t len = make(packet, sizeof packet, APP, NODE, 44, udp, 24);
+
+	(void)state;
+	assert_true(ip6_upper(&up, packet, len));
+	assert_int_equal(up.proto, 17);
+	assert_int_equal(up.at, 48);
+	assert_int_equal(up.offset, 0);
+	assert_true(ip6_ports(packet, len, &proto, &src, &dst));
+	assert_int_equal(proto, 17);
+	assert_int_equal(src, 0x1234);
+	assert_int_equal(dst, 53);
+	/* Its header must be whole. */
+	len = make(packet, sizeof packet, APP, NODE, 44, udp, 15);
 	assert_false(ip6_ports(packet, len, &proto, &src, &dst));
+	len = make(packet, sizeof packet, APP, NODE, 44, udp, 7);
+	assert_false(ip6_upper(&up, packet, len));
+
+	udp[2] = 0x04; /* 1024 and more: bits that are not of the offset */
+	udp[3] = 0x07;
+	len = make(packet, sizeof packet, APP, NODE, 44, udp, 24);
+	assert_true(ip6_upper(&up, packet, len));
+	assert_int_equal(up.offset, 1024);
+	assert_int_equal(up.proto, 17);
+	assert_false(ip6_ports(packet, len, &proto, &src, &dst));
+	packet[40] = 58;
+	assert_false(ip6_is_icmp(packet, len, &proto));
 }
 
 static void pings_and_errors_are_recognized(void **state)
@@ -400,6 +432,8 @@ int main(void)
 		cmocka_unit_test(headers_are_judged),
 		cmocka_unit_test(header_fields_are_read),
 		cmocka_unit_test(ports_are_those_of_whole_headers_only),
+		cmocka_unit_test(
+			the_first_fragment_has_ports_and_later_ones_have_not),
 		cmocka_unit_test(pings_and_errors_are_recognized),
 	};
 
