@@ -6,6 +6,7 @@
 
 #include <utlist.h>
 
+#include "circuit/closing.h"
 #include "circuit/core.h"
 #include "circuit/path.h"
 #include "proto/base/mem.h"
@@ -189,24 +190,11 @@ void circuit_establish(struct router *r, struct circuit *c, nsec now)
 	if (c->is_origin)
 		ev.took = seek_circuit_up(r, c, now);
 	outbox_event(&r->out, &ev, NULL);
+	if (c->is_origin)
+		hold_circuit_up(r, c, now);
 }
 
 /* ---- ending ------------------------------------------------------------ */
-
-static void send_close(struct router *r, const struct circuit *c, unsigned i,
-		       enum close_reason reason, const struct node_id *reporter,
-		       const struct session *told)
-{
-	const struct session *s = c->side[i].session;
-
-	if (s == NULL || s == told)
-		return;
-	core_send(r, s->no, MSG_CLOSE)->close = (struct msg_close){
-		.open_id = c->open_id,
-		.reason = reason,
-		.reporter = *reporter,
-	};
-}
 
 static void remember_path(struct router *r, const struct circuit *c)
 {
@@ -226,26 +214,26 @@ static bool is_broken(enum close_reason reason)
 }
 
 /* A route that a node on it refuses, or whose link is down somewhere beyond
- * our own, is not tried again; our own links we know. */
+ * our own, is not tried again, nor are others over that link; our own links we
+ * know. */
 static void judge_route(struct router *r, const struct circuit *c,
-			enum close_reason reason,
-			const struct node_id *reporter)
+			const struct closing *why)
 {
 	struct route *route;
 
-	if (reason != CLOSE_REFUSED &&
-	    (reason != CLOSE_LINK_DOWN || core_is_self(r, reporter)))
+	if (why->reason != CLOSE_REFUSED &&
+	    (why->reason != CLOSE_LINK_DOWN || core_is_self(r, &why->reporter)))
 		return;
 	route = route_find(r, &c->target, c->digest);
 	if (route != NULL)
 		route_remove(r, route);
+	if (why->is_proved && why->reason == CLOSE_LINK_DOWN)
+		routes_drop_link(r, &c->target, &why->reporter, &why->next);
 }
 
 static void report_down(struct router *r, const struct circuit *c,
 			enum close_reason reason)
 {
-	if (c->state != CIRCUIT_ESTABLISHED || (!c->is_origin && !c->is_target))
-		return;
 	if (is_broken(reason))
 		r->n.n_circuits_broken++;
 	outbox_event(&r->out,
@@ -259,39 +247,100 @@ static void report_down(struct router *r, const struct circuit *c,
 		     NULL);
 }
 
-void circuit_end(struct router *r, struct circuit *c, enum close_reason reason,
-		 const struct node_id *reporter, const struct session *told,
-		 nsec now)
+/* Its neighbours know, or are being told. */
+static void end(struct router *r, struct circuit *c, const struct closing *why,
+		nsec now)
 {
+	bool is_end = c->is_origin || c->is_target;
 	bool was_attempt = c->is_origin && c->state == CIRCUIT_PENDING;
 	struct node_id target = c->target;
 	circuit_no no = c->no;
 
-	send_close(r, c, TOWARD_ORIGIN, reason, reporter, told);
-	send_close(r, c, TOWARD_TARGET, reason, reporter, told);
-	report_down(r, c, reason);
 	if (c->is_origin) {
 		remember_path(r, c);
-		judge_route(r, c, reason, reporter);
+		judge_route(r, c, why);
+	}
+	if (is_end && c->state == CIRCUIT_ESTABLISHED) {
+		hold_circuit_down(r, c, now);
+		report_down(r, c, why->reason);
 	}
 	circuit_free(r, c, now);
 	if (was_attempt)
 		seek_circuit_failed(r, &target, no, now);
 }
 
-/* Nothing says where it stuck: the first hop stands for all. */
+static void send_close(struct router *r, const struct circuit *c,
+		       const struct session *told, const struct msg_close *m)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct session *s = c->side[i].session;
+
+		if (s != NULL && s != told)
+			core_send(r, s->no, MSG_CLOSE)->close = *m;
+	}
+}
+
+static bool is_told_alone(const struct circuit *c, const struct session *told)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (c->side[i].session != NULL && c->side[i].session != told)
+			return false;
+	return true;
+}
+
+void circuit_end(struct router *r, struct circuit *c, enum close_reason reason,
+		 const struct session *lost, nsec now)
+{
+	struct closing why = { .reason = reason,
+			       .reporter = r->config.self.id };
+	struct msg_close m;
+
+	if (lost != NULL)
+		why.next = lost->peer->id;
+	if (!is_told_alone(c, lost)) {
+		closing_make(r, &m, &c->open_id, reason,
+			     lost != NULL ? &lost->peer->id : NULL);
+		send_close(r, c, lost, &m);
+	}
+	end(r, c, &why, now);
+}
+
+/* What nobody has signed goes no further than one link: the next node vouches
+ * for having heard it. */
+void circuit_closed(struct router *r, struct circuit *c,
+		    const struct msg_close *m, const struct session *from,
+		    nsec now)
+{
+	struct closing why;
+
+	if (!c->is_origin && !c->is_target && !m->is_signed) {
+		circuit_end(r, c, m->reason, from, now);
+		return;
+	}
+	send_close(r, c, from, m);
+	if (c->is_origin || c->is_target)
+		why = closing_judge(r, c, m, from, now);
+	else
+		why = (struct closing){ .reason = m->reason };
+	end(r, c, &why, now);
+}
+
+/* Nothing says where it stuck: the route stands for all of it. */
 void circuit_give_up(struct router *r, struct circuit *c, nsec now)
 {
-	struct node_id first = c->hops[0].id;
+	struct closing why = { .reason = CLOSE_LINK_DOWN,
+			       .reporter = c->hops[0].id };
+	struct msg_close m;
 
-	circuit_end(r, c, CLOSE_LINK_DOWN, &first, NULL, now);
+	closing_make(r, &m, &c->open_id, CLOSE_LINK_DOWN, NULL);
+	send_close(r, c, NULL, &m);
+	end(r, c, &why, now);
 }
 
 void circuits_session_down(struct router *r, struct session *s, nsec now)
 {
 	while (s->circuits != NULL)
-		circuit_end(r, s->circuits->circuit, CLOSE_LINK_DOWN,
-			    &r->config.self.id, s, now);
+		circuit_end(r, s->circuits->circuit, CLOSE_LINK_DOWN, s, now);
 }
 
 /* Packets only note the time, so that they cost no timer. */
@@ -303,7 +352,7 @@ void circuit_timeout(struct router *r, struct timer *t, nsec now)
 	if (c->state == CIRCUIT_ESTABLISHED && now < idle_at)
 		timers_set(&r->timers, &c->timer, idle_at);
 	else
-		circuit_end(r, c, CLOSE_IDLE, &r->config.self.id, NULL, now);
+		circuit_end(r, c, CLOSE_IDLE, NULL, now);
 }
 
 void circuits_deinit(struct router *r)
@@ -317,6 +366,20 @@ void circuits_deinit(struct router *r)
 }
 
 /* ---- looking in -------------------------------------------------------- */
+
+const struct node_id *circuit_node(const struct circuit *c, size_t i)
+{
+	return i == 0 ? &c->origin : &c->hops[i - 1].id;
+}
+
+size_t circuit_place(const struct router *r, const struct circuit *c)
+{
+	size_t i = 0;
+
+	while (i < c->n_hops && !core_is_self(r, circuit_node(c, i)))
+		i++;
+	return i;
+}
 
 bool circuit_path(const struct router *r, circuit_no no, struct hop_list *out)
 {

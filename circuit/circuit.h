@@ -52,6 +52,7 @@ struct circuit {
 	uint8_t digest[HASH_LEN]; /* of the route */
 	bool is_origin;
 	bool is_target;
+	bool wakes_hold; /* the next packet is told to hold.c */
 	uint16_t mtu;
 	size_t n_hops;
 	struct hop *hops;
@@ -102,17 +103,24 @@ bool circuit_set_label_out(struct router *r, struct circuit *c, unsigned side,
 			   uint32_t label);
 void circuit_establish(struct router *r, struct circuit *c, nsec now);
 
-/* Ends it: CLOSE to both sides but that towards `told` (a session that said so
- * or is gone; NULL: none). */
+/* Ends it by our own will: CLOSE to both sides but that of `lost` (may be
+ * NULL), whose link is at fault. */
 void circuit_end(struct router *r, struct circuit *c, enum close_reason reason,
-		 const struct node_id *reporter, const struct session *told,
-		 nsec now);
+		 const struct session *lost, nsec now);
+/* A neighbour says that it is over. */
+void circuit_closed(struct router *r, struct circuit *c,
+		    const struct msg_close *m, const struct session *from,
+		    nsec now);
 /* Our own OPEN was not answered in time. */
 void circuit_give_up(struct router *r, struct circuit *c, nsec now);
 
 void circuits_session_down(struct router *r, struct session *s, nsec now);
 void circuit_timeout(struct router *r, struct timer *t, nsec now);
 
+/* The nodes on it in order: 0 is the origin, n_hops the target. */
+const struct node_id *circuit_node(const struct circuit *c, size_t i);
+/* Our own place in that order. */
+size_t circuit_place(const struct router *r, const struct circuit *c);
 /* The hops of a circuit of ours, also of one that ended lately. */
 bool circuit_path(const struct router *r, circuit_no no, struct hop_list *out);
 void circuit_describe(const struct circuit *c, struct circuit_info *out);

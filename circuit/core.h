@@ -9,6 +9,7 @@
 #include "circuit/asking.h"
 #include "circuit/circuit.h"
 #include "circuit/flood.h"
+#include "circuit/hold.h"
 #include "circuit/keyring.h"
 #include "circuit/label.h"
 #include "circuit/neighbour.h"
@@ -68,6 +69,7 @@ struct router {
 	struct records records;
 	struct requests requests;
 	struct trees trees;
+	struct holds holds;
 };
 
 /* Draws the secret from the configured numbers, and from it all else that is

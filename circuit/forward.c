@@ -18,8 +18,11 @@ static void close_unknown(struct router *r, session_no no, uint32_t label,
 	};
 }
 
-static void count(struct circuit *c, unsigned toward, size_t len, nsec now)
+static void count(struct router *r, struct circuit *c, unsigned toward,
+		  size_t len, nsec now)
 {
+	if (c->wakes_hold)
+		hold_traffic(r, c, now);
 	c->n_packets[toward]++;
 	c->n_bytes[toward] += len;
 	c->last_packet = now;
@@ -50,7 +53,7 @@ enum relay_verdict router_packet_received(struct router *r, session_no s,
 		r->n.n_packet_early++;
 		return RELAY_DROP;
 	}
-	count(c, toward, len, now);
+	count(r, c, toward, len, now);
 	*out = (struct relay_hop){
 		.session = to->out.session,
 		.label = to->out.label,
@@ -71,7 +74,7 @@ bool router_circuit_out(struct router *r, circuit_no no, size_t len, nsec now,
 		return false;
 	toward = c->is_origin ? TOWARD_TARGET : TOWARD_ORIGIN;
 	if (len > 0)
-		count(c, toward, len, now);
+		count(r, c, toward, len, now);
 	*out = (struct relay_hop){
 		.session = c->side[toward].out.session,
 		.label = c->side[toward].out.label,

@@ -11,23 +11,34 @@
 #include "circuit/timer.h"
 
 struct circuit;
-struct hold;
-struct session;
+struct hold; /* inside hold_inside.h */
 
 struct holds {
 	struct hold *all;
+	/* Nodes that are avoided by hand. */
+	struct node_id *avoided;
+	size_t n_avoided;
 };
 
 void holds_deinit(struct router *r);
-void hold_start(struct router *r, const struct node_id *target, nsec now);
-void hold_end(struct router *r, const struct node_id *target, nsec now);
 
 /* From the other modules: a circuit of ours came up, ended, or could not be
  * had. */
 void hold_circuit_up(struct router *r, struct circuit *c, nsec now);
-void hold_circuit_down(struct router *r, struct circuit *c,
-		       const struct node_id *blamed, nsec now);
-void hold_unreachable(struct router *r, const struct node_id *target, nsec now);
-void hold_handle_receipt(struct router *r, struct session *s,
+void hold_circuit_down(struct router *r, struct circuit *c, nsec now);
+/* True if only a spare was missed, which nobody else wants to know. */
+bool hold_unreachable(struct router *r, const struct node_id *target, nsec now);
+/* A new link may give what was not there. */
+void holds_session_up(struct router *r, nsec now);
+/* The first packet of a circuit that was quiet (circuit->wakes_hold). */
+void hold_traffic(struct router *r, struct circuit *c, nsec now);
+/* For the end of `c` that we are; not checked yet. */
+void hold_handle_receipt(struct router *r, struct circuit *c,
 			 const struct msg_receipt *m, nsec now);
 void hold_timeout(struct router *r, struct timer *t, nsec now);
+
+/* A path of ours crosses a node that is avoided by hand. */
+bool hold_forbids(const struct router *r, const struct hop_list *path);
+/* A circuit that is held goes over just these nodes. */
+bool hold_uses(struct router *r, const struct node_id *target,
+	       const struct hop_list *path);

@@ -76,6 +76,9 @@ static struct neighbour *neighbour_get(struct router *r,
 	bucket_init(&n->closes, CLOSE_UNKNOWN_RATE, CLOSE_UNKNOWN_BURST, now);
 	bucket_init(&n->stores, STORE_PEER_RATE, STORE_PEER_BURST, now);
 	bucket_init(&n->lookups, LOOKUP_PEER_RATE, LOOKUP_PEER_BURST, now);
+	bucket_init(&n->tests, TEST_PEER_RATE, TEST_PEER_BURST, now);
+	bucket_init(&n->receipts, TEST_PEER_RATE, TEST_PEER_BURST, now);
+	bucket_init(&n->own_tests, TEST_OWN_RATE, TEST_OWN_BURST, now);
 	TABLE_ADD(&r->table_key, hh, r->neighbours.all, id, sizeof n->id, n);
 	return n;
 }

@@ -40,6 +40,8 @@ struct neighbour {
 	struct bucket stores;
 	struct bucket lookups;
 	struct tree_peer *trees; /* NULL while no session is up */
+	struct bucket tests, receipts;
+	struct bucket own_tests; /* which we begin ourselves */
 	struct origin_quota *origins;
 	unsigned n_seen;     /* probes remembered that it brought first */
 	unsigned n_open_ids; /* likewise of OPENs */

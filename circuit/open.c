@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "circuit/closing.h"
 #include "circuit/core.h"
 #include "circuit/path.h"
 #include "proto/base/mem.h"
@@ -108,6 +109,14 @@ static void refuse(struct router *r, const struct session *s,
 		.reason = reason,
 		.reporter = r->config.self.id,
 	};
+}
+
+/* The one refusal that names a link, and so is signed. */
+static void refuse_link(struct router *r, const struct session *s,
+			const struct msg_open *o, size_t own)
+{
+	closing_make(r, &core_send(r, s->no, MSG_CLOSE)->close, &o->open_id,
+		     CLOSE_LINK_DOWN, &o->route.hops.hop[own + 1].id);
 }
 
 /* Our place in the path, which must come from the node before us; -1 if this
@@ -286,8 +295,10 @@ static int install(struct router *r, struct session *s,
 
 	if (!is_target) {
 		next = session_to(r, &o->route.hops.hop[own + 1].id);
-		if (next == NULL)
-			return CLOSE_LINK_DOWN;
+		if (next == NULL) {
+			refuse_link(r, s, o, own);
+			return 0;
+		}
 	}
 	if (!open_id_add(r, &o->open_id, s->peer, now)) {
 		r->n.n_open_limit++;
@@ -301,7 +312,7 @@ static int install(struct router *r, struct session *s,
 	c->mtu = smaller(smaller(c->mtu, o->mtu), session_mtu(s));
 	if (!circuit_set_label_out(r, c, TOWARD_ORIGIN, o->label)) {
 		r->n.n_open_refused++;
-		circuit_end(r, c, CLOSE_REFUSED, &r->config.self.id, NULL, now);
+		circuit_end(r, c, CLOSE_REFUSED, NULL, now);
 		return 0;
 	}
 	if (is_target) {
@@ -363,7 +374,7 @@ void open_handle_opened(struct router *r, struct session *s,
 	if (o->mtu < CIRCUIT_MTU_MIN ||
 	    !circuit_set_label_out(r, c, TOWARD_TARGET, o->label)) {
 		r->n.n_opened_unexpected++;
-		circuit_end(r, c, CLOSE_REFUSED, &s->peer->id, NULL, now);
+		circuit_end(r, c, CLOSE_REFUSED, NULL, now);
 		return;
 	}
 	c->mtu = smaller(c->mtu, o->mtu);
@@ -396,5 +407,5 @@ void open_handle_close(struct router *r, struct session *s,
 		r->n.n_close_unexpected++;
 		return;
 	}
-	circuit_end(r, c, m->reason, &m->reporter, s, now);
+	circuit_closed(r, c, m, s, now);
 }

@@ -52,8 +52,8 @@ static const struct node_id *node_at(const struct node_id *origin,
 	return i == 0 ? origin : &h->hop[i - 1].id;
 }
 
-static bool has_link(const struct node_id *origin, const struct hop_list *h,
-		     const struct node_id *x, const struct node_id *y)
+bool path_crosses(const struct node_id *origin, const struct hop_list *h,
+		  const struct node_id *x, const struct node_id *y)
 {
 	for (size_t i = 0; i < h->n; i++) {
 		const struct node_id *from = node_at(origin, h, i);
@@ -72,7 +72,8 @@ size_t path_n_shared(const struct node_id *origin, const struct hop_list *a,
 	size_t n = 0;
 
 	for (size_t i = 0; i < a->n; i++)
-		if (has_link(origin, b, node_at(origin, a, i), &a->hop[i].id))
+		if (path_crosses(origin, b, node_at(origin, a, i),
+				 &a->hop[i].id))
 			n++;
 	return n;
 }

@@ -26,3 +26,6 @@ bool path_is_apart(const struct hop_list *a, const struct hop_list *b);
 /* Links (in either direction) that two paths of one origin have in common. */
 size_t path_n_shared(const struct node_id *origin, const struct hop_list *a,
 		     const struct hop_list *b);
+/* Whether the path goes from `x` to `y` or from `y` to `x`. */
+bool path_crosses(const struct node_id *origin, const struct hop_list *h,
+		  const struct node_id *x, const struct node_id *y);

@@ -148,31 +148,82 @@ struct route *route_add(struct router *r, const struct route_proof *p,
 	return route;
 }
 
+struct overlap route_overlap(const struct router *r,
+			     const struct hop_list *path,
+			     const struct hop_list *avoid, nsec now)
+{
+	struct overlap o = { 0 };
+
+	for (size_t i = 0; i + 1 < path->n; i++) {
+		if (blame_of(r, &path->hop[i].id, now) > 0)
+			o.n_blamed++;
+		if (avoid != NULL &&
+		    path_has(avoid->hop, avoid->n, &path->hop[i].id))
+			o.n_nodes++;
+	}
+	if (avoid != NULL)
+		o.n_links = (unsigned)path_n_shared(&r->config.self.id, path,
+						    avoid);
+	return o;
+}
+
+bool overlap_is_less(const struct overlap *a, const struct overlap *b)
+{
+	if (a->n_blamed != b->n_blamed)
+		return a->n_blamed < b->n_blamed;
+	if (a->n_links != b->n_links)
+		return a->n_links < b->n_links;
+	return a->n_nodes < b->n_nodes;
+}
+
+static bool is_open_to(struct router *r, const struct route *route,
+		       uint64_t serial)
+{
+	const struct route_proof *p = &route->proof;
+
+	return route->tried_by != serial &&
+	       session_to(r, &p->hops.hop[0].id) != NULL &&
+	       !hold_forbids(r, &p->hops) &&
+	       !hold_uses(r, &p->target, &p->hops);
+}
+
 struct route *route_best(struct router *r, const struct node_id *target,
 			 uint64_t serial, const struct hop_list *avoid,
-			 bool only_apart)
+			 bool only_apart, nsec now)
 {
 	struct route_set *set = set_find(r, target);
+	struct overlap least = { 0 }, o;
 	struct route *route, *best = NULL;
-	size_t best_shared = 0, shared = 0;
 
 	if (set == NULL)
 		return NULL;
 	DL_FOREACH (set->routes, route) {
-		if (route->tried_by == serial ||
-		    session_to(r, &route->proof.hops.hop[0].id) == NULL)
+		if (!is_open_to(r, route, serial))
 			continue;
-		if (avoid != NULL)
-			shared = path_n_shared(&r->config.self.id,
-					       &route->proof.hops, avoid);
-		if (only_apart && shared > 0)
+		o = route_overlap(r, &route->proof.hops, avoid, now);
+		if (only_apart && (o.n_blamed > 0 || o.n_links > 0))
 			continue;
-		if (best == NULL || shared < best_shared) {
+		if (best == NULL || overlap_is_less(&o, &least)) {
 			best = route;
-			best_shared = shared;
+			least = o;
 		}
 	}
 	return best;
+}
+
+void routes_drop_link(struct router *r, const struct node_id *target,
+		      const struct node_id *a, const struct node_id *b)
+{
+	struct route_set *set = set_find(r, target);
+	struct route *route, *next;
+	unsigned n = set != NULL ? set->n : 0;
+
+	/* The set goes with its last route. */
+	for (route = n > 0 ? set->routes : NULL; n > 0; n--, route = next) {
+		next = route->next;
+		if (path_crosses(&r->config.self.id, &route->proof.hops, a, b))
+			route_remove(r, route);
+	}
 }
 
 static bool knows_all(struct router *r, const struct hop_list *h, nsec now)

@@ -47,12 +47,27 @@ struct route *route_find(struct router *r, const struct node_id *target,
 void route_remove(struct router *r, struct route *route);
 void route_timeout(struct router *r, struct timer *t, nsec now);
 
-/* The best one that attempt `serial` has not tried: fewest links shared with
- * `avoid` (NULL: none matters), then cheapest.  Its first hop is a neighbour.
- * `only_apart`: none that shares a link. */
+/* How much of a path is to be avoided: in this order. */
+struct overlap {
+	unsigned n_blamed; /* nodes that were blamed */
+	unsigned n_links;  /* shared with the other path */
+	unsigned n_nodes;  /* likewise */
+};
+struct overlap route_overlap(const struct router *r,
+			     const struct hop_list *path,
+			     const struct hop_list *avoid, nsec now);
+bool overlap_is_less(const struct overlap *a, const struct overlap *b);
+
+/* The best one that attempt `serial` has not tried: of least overlap with
+ * `avoid` (NULL: none matters), then cheapest.  Its first hop is a neighbour,
+ * no circuit that is held goes over the same nodes, and it crosses none that
+ * is avoided by hand.  `only_apart`: none that shares a link, or is blamed. */
 struct route *route_best(struct router *r, const struct node_id *target,
 			 uint64_t serial, const struct hop_list *avoid,
-			 bool only_apart);
+			 bool only_apart, nsec now);
+/* Those that use this link are of no use any more. */
+void routes_drop_link(struct router *r, const struct node_id *target,
+		      const struct node_id *a, const struct node_id *b);
 
 /* Checks the signatures of a route from the store before its first use; one
  * that fails is removed.  False if it cannot be used now. */

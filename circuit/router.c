@@ -7,6 +7,7 @@
 #include "circuit/answer.h"
 #include "circuit/core.h"
 #include "circuit/path.h"
+#include "circuit/pathtest.h"
 #include "proto/base/mem.h"
 
 struct router *router_new(const struct router_config *config, nsec now)
@@ -34,6 +35,7 @@ void router_free(struct router *r)
 	sodium_memzero(r->secret, sizeof r->secret);
 	timers_deinit(&r->timers);
 	trees_deinit(r);
+	holds_deinit(r);
 	circuits_deinit(r);
 	open_ids_deinit(r);
 	requests_deinit(r);
@@ -77,6 +79,7 @@ void router_session_up(struct router *r, session_no no,
 	keyring_add(r, peer, chain, chain_len);
 	s = session_add(r, no, &peer->id, ours, now);
 	seeks_session_up(r);
+	holds_session_up(r, now);
 	if (!is_new) {
 		trees_cost_changed(r, s->peer, now);
 		return;
@@ -151,6 +154,12 @@ static enum msg_verdict dispatch(struct router *r, struct session *s,
 		break;
 	case MSG_CLOSE:
 		open_handle_close(r, s, &m->close, now);
+		break;
+	case MSG_TEST:
+		pathtest_handle_test(r, s, &m->test, now);
+		break;
+	case MSG_RECEIPT:
+		pathtest_handle_receipt(r, s, &m->receipt, now);
 		break;
 	case MSG_PEER_QUERY:
 		asking_handle_query(r, s, &m->peer_query, now);
@@ -247,7 +256,7 @@ void router_circuit_close(struct router *r, circuit_no no,
 	struct circuit *c = circuit_find(r, no);
 
 	if (c != NULL)
-		circuit_end(r, c, reason, &r->config.self.id, NULL, now);
+		circuit_end(r, c, reason, NULL, now);
 }
 
 bool router_route_add(struct router *r, const struct route_proof *p, nsec now)
@@ -305,6 +314,7 @@ static timer_handler *const on_timeout[TIMER_KINDS] = {
 	[TIMER_RECORD] = record_timeout,
 	[TIMER_REQUEST] = request_timeout,
 	[TIMER_STORE] = store_timeout,
+	[TIMER_HOLD] = hold_timeout,
 };
 
 nsec router_deadline(const struct router *r)

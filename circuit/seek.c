@@ -81,9 +81,12 @@ void seek_enter(struct router *r, struct seek *k, enum seek_state state,
 
 /* ---- steps ------------------------------------------------------------- */
 
-static void report_unreachable(struct router *r, const struct node_id *target,
-			       bool is_proved, nsec took)
+/* False if only a spare was missed, while another circuit stands. */
+static bool report_unreachable(struct router *r, const struct node_id *target,
+			       bool is_proved, nsec took, nsec now)
 {
+	if (hold_unreachable(r, target, now))
+		return false;
 	r->n.n_unreachable++;
 	outbox_event(&r->out,
 		     &(struct router_event){ .type = ROUTER_UNREACHABLE,
@@ -91,13 +94,17 @@ static void report_unreachable(struct router *r, const struct node_id *target,
 					     .is_proved = is_proved,
 					     .took = took },
 		     NULL);
+	return true;
 }
 
 void seek_fail(struct router *r, struct seek *k, bool is_proved, nsec now)
 {
+	bool is_news = report_unreachable(r, &k->target, is_proved,
+					  now - k->started, now);
+
 	k->is_proved = is_proved;
-	report_unreachable(r, &k->target, is_proved, now - k->started);
-	seek_enter(r, k, SEEK_FAILED, now + UNREACHABLE_MEMORY_NS);
+	seek_enter(r, k, SEEK_FAILED,
+		   is_news ? now + UNREACHABLE_MEMORY_NS : now);
 }
 
 /* Twice the round trip that the path promises, and some slack. */
@@ -115,7 +122,7 @@ static bool try_routes(struct router *r, struct seek *k, nsec now)
 
 	for (;;) {
 		route = route_best(r, &k->target, k->serial, k->avoid,
-				   !k->takes_shared);
+				   !k->takes_shared, now);
 		if (route == NULL)
 			return false;
 		route->tried_by = k->serial;
@@ -163,11 +170,11 @@ void seek_start(struct router *r, const struct node_id *target,
 	struct seek *k = seek_find(r, target);
 
 	if (k != NULL && k->state == SEEK_FAILED)
-		report_unreachable(r, target, k->is_proved, 0);
+		report_unreachable(r, target, k->is_proved, 0, now);
 	if (k != NULL)
 		return;
 	if (core_is_self(r, target) || HASH_COUNT(r->seeks.all) >= SEEKS_MAX) {
-		report_unreachable(r, target, false, 0);
+		report_unreachable(r, target, false, 0, now);
 		return;
 	}
 	r->n.n_connect++;

@@ -25,6 +25,7 @@ enum timer_kind {
 	TIMER_STORE,     /* request: our record is sent again */
 	TIMER_TREE,      /* tree: its root is silent, or it is ours */
 	TIMER_TREE_PEER, /* tree: a neighbour is to be told our places */
+	TIMER_HOLD,      /* hold: looks, tests and searches */
 	TIMER_KINDS,
 };
 

@@ -128,8 +128,14 @@
 /* Of an origin through a neighbour, where floods are the last resort. */
 #define FLOOD_ORIGIN_NS    (10 * NS_PER_S)
 #define FLOOD_ORIGIN_BURST 2
-#define TEST_PEER_RATE     100
-#define TEST_PEER_BURST    200
+/* TEST and RECEIPT.  One that a quota drops looks like a silent node, so we
+ * stay well below it ourselves. */
+#define TEST_PEER_RATE  400
+#define TEST_PEER_BURST 800
+#define TEST_OWN_RATE   100
+#define TEST_OWN_BURST  200
+#define HOLDS_MAX       4096 /* destinations that carry traffic */
+#define AVOIDED_MAX     64   /* nodes that are avoided by hand */
 
 /* Circuits, protocol.md 6 */
 #define CIRCUIT_PENDING_NS    (10 * NS_PER_S)

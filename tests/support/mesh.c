@@ -280,6 +280,18 @@ void mesh_close(struct mesh *m, size_t node, circuit_no c)
 	mesh_pump(m, node);
 }
 
+void mesh_hold(struct mesh *m, size_t from, size_t to)
+{
+	router_hold(m->nodes[from]->router, &m->nodes[to]->self.id, m->now);
+	mesh_pump(m, from);
+}
+
+void mesh_release(struct mesh *m, size_t from, size_t to)
+{
+	router_release(m->nodes[from]->router, &m->nodes[to]->self.id, m->now);
+	mesh_pump(m, from);
+}
+
 void mesh_set_filter(struct mesh *m, mesh_filter *filter, void *ctx)
 {
 	m->filter = filter;

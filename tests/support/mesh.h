@@ -88,7 +88,7 @@ struct mesh_watch {
 	void (*event)(void *ctx, size_t node, const struct router_event *ev);
 	void (*delivered)(void *ctx, const struct mesh_delivery *d);
 	/* Whether the node passes on a packet of others; false: it is lost. */
-	bool (*relays)(void *ctx, size_t node);
+	bool (*relays)(void *ctx, size_t node, size_t to);
 	/* Before and after the router of a node is handed a message. */
 	void (*handling)(void *ctx, size_t node, bool begins);
 };
@@ -125,6 +125,8 @@ uint64_t mesh_wall(const struct mesh *m);
 
 void mesh_connect(struct mesh *m, size_t from, size_t to, circuit_no avoid);
 void mesh_close(struct mesh *m, size_t node, circuit_no c);
+void mesh_hold(struct mesh *m, size_t from, size_t to);
+void mesh_release(struct mesh *m, size_t from, size_t to);
 /* Hands a message to a node as if it had come over this link. */
 enum msg_verdict mesh_inject(struct mesh *m, size_t node, size_t link,
 			     const struct msg *msg);

@@ -197,9 +197,13 @@ static void deliver(struct mesh *m, const struct happening *h, circuit_no c)
 	m->deliveries[m->n_deliveries++] = d;
 }
 
-static bool relays(const struct mesh *m, size_t node)
+static bool relays(const struct mesh *m, size_t node, session_no s)
 {
-	return m->watch.relays == NULL || m->watch.relays(m->watch.ctx, node);
+	unsigned end;
+	const struct wire *w = mesh_wire(m, node, s, &end);
+
+	return m->watch.relays == NULL || w == NULL ||
+	       m->watch.relays(m->watch.ctx, node, w->end[!end]);
 }
 
 static void packet_arrived(struct mesh *m, const struct happening *h)
@@ -213,7 +217,7 @@ static void packet_arrived(struct mesh *m, const struct happening *h)
 				       w->session[h->end], h->label, h->len,
 				       m->now, &hop)) {
 	case RELAY_FORWARD:
-		if (relays(m, h->to))
+		if (relays(m, h->to, hop.session))
 			mesh_pass_packet(m, h->to, &hop, h->len, h->tag,
 					 h->n_hops + 1);
 		break;
@@ -246,6 +250,7 @@ bool mesh_send_packet(struct mesh *m, size_t node, circuit_no c, size_t len,
 	if (!router_circuit_out(m->nodes[node]->router, c, len, m->now, &hop))
 		return false;
 	mesh_pass_packet(m, node, &hop, len, tag, 1);
+	mesh_pump(m, node);
 	return true;
 }
 

@@ -81,10 +81,11 @@ static void on_delivered(void *ctx, const struct mesh_delivery *d)
 	flow_delivered(ctx, d);
 }
 
-static bool on_relay(void *ctx, size_t node)
+static bool on_relay(void *ctx, size_t node, size_t to)
 {
 	const struct lab *l = ctx;
 
+	(void)to;
 	return l->swallows == NULL || !l->swallows[node];
 }
 

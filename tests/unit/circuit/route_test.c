@@ -91,13 +91,14 @@ static void the_cheapest_comes_first_and_each_is_tried_once(void **state)
 	add(m, 2, 9, 200, 1000);
 	add(m, 3, 9, 300, 1000);
 	for (size_t i = 0; i < 3; i++) {
-		struct route *best = route_best(r, &t, 77, NULL, false);
+		struct route *best =
+			route_best(r, &t, 77, NULL, false, mesh_now(m));
 
 		assert_int_equal(via_of(m, best), want[i]);
 		best->tried_by = 77;
 	}
-	assert_null(route_best(r, &t, 77, NULL, false));
-	assert_non_null(route_best(r, &t, 78, NULL, false));
+	assert_null(route_best(r, &t, 77, NULL, false, mesh_now(m)));
+	assert_non_null(route_best(r, &t, 78, NULL, false, mesh_now(m)));
 	mesh_free(m);
 }
 
@@ -110,11 +111,14 @@ static void fewer_shared_links_count_more_than_the_cost(void **state)
 
 	(void)state;
 	avoid = add(m, 1, 9, 100, 1000)->proof.hops;
-	assert_int_equal(via_of(m, route_best(r, &t, 1, &avoid, false)), 1);
-	assert_null(route_best(r, &t, 1, &avoid, true));
+	assert_int_equal(
+		via_of(m, route_best(r, &t, 1, &avoid, false, mesh_now(m))), 1);
+	assert_null(route_best(r, &t, 1, &avoid, true, mesh_now(m)));
 	add(m, 2, 9, 9000, 1000);
-	assert_int_equal(via_of(m, route_best(r, &t, 1, &avoid, false)), 2);
-	assert_int_equal(via_of(m, route_best(r, &t, 1, &avoid, true)), 2);
+	assert_int_equal(
+		via_of(m, route_best(r, &t, 1, &avoid, false, mesh_now(m))), 2);
+	assert_int_equal(
+		via_of(m, route_best(r, &t, 1, &avoid, true, mesh_now(m))), 2);
 	mesh_free(m);
 }
 
@@ -129,9 +133,11 @@ static void a_route_whose_first_node_is_away_is_passed_over(void **state)
 	add(m, 2, 9, 200, 100000);
 	mesh_cut(m, 0);
 	mesh_run(m, mesh_now(m) + NS_PER_S);
-	assert_int_equal(via_of(m, route_best(r, &t, 1, NULL, false)), 2);
+	assert_int_equal(
+		via_of(m, route_best(r, &t, 1, NULL, false, mesh_now(m))), 2);
 	mesh_heal(m, 0);
-	assert_int_equal(via_of(m, route_best(r, &t, 1, NULL, false)), 1);
+	assert_int_equal(
+		via_of(m, route_best(r, &t, 1, NULL, false, mesh_now(m))), 1);
 	mesh_free(m);
 }
 
@@ -148,8 +154,9 @@ static void the_dearest_of_nine_is_not_kept(void **state)
 	assert_int_equal(n_routes(m), ROUTES_PER_TARGET_MAX);
 	assert_non_null(add(m, ROUTES_PER_TARGET_MAX + 2, 9, 500, 1000));
 	assert_int_equal(n_routes(m), ROUTES_PER_TARGET_MAX);
-	assert_int_equal(via_of(m, route_best(r, &t, 1, NULL, false)),
-			 ROUTES_PER_TARGET_MAX + 2);
+	assert_int_equal(
+		via_of(m, route_best(r, &t, 1, NULL, false, mesh_now(m))),
+		ROUTES_PER_TARGET_MAX + 2);
 	/* Another target has room of its own. */
 	assert_non_null(add(m, 1, 10, 5000, 1000));
 	mesh_free(m);

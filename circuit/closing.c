@@ -1,0 +1,84 @@
+#include "circuit/closing.h"
+
+#include "circuit/core.h"
+#include "circuit/success.h"
+
+void closing_make(struct router *r, struct msg_close *out,
+		  const struct nonce *open_id, enum close_reason reason,
+		  const struct node_id *next)
+{
+	*out = (struct msg_close){
+		.open_id = *open_id,
+		.reason = reason,
+		.reporter = r->config.self.id,
+		.is_signed = true,
+	};
+	if (next != NULL)
+		out->next = *next;
+	msg_close_seal(out);
+	core_sign(r, out->sig, SIGN_CLOSE, out->body, sizeof out->body);
+}
+
+/* Whether the two are neighbours on the path; `next` may be zero. */
+static bool is_link_of(const struct circuit *c, const struct node_id *reporter,
+		       const struct node_id *next)
+{
+	static const struct node_id none;
+	bool is_link = id_equal(next, &none);
+	bool is_on_path = false;
+
+	for (size_t i = 0; i <= c->n_hops; i++) {
+		if (!id_equal(circuit_node(c, i), reporter))
+			continue;
+		is_on_path = true;
+		if (i > 0 && id_equal(circuit_node(c, i - 1), next))
+			is_link = true;
+		if (i < c->n_hops && id_equal(circuit_node(c, i + 1), next))
+			is_link = true;
+	}
+	return is_on_path && is_link;
+}
+
+/* Whoever made it, a neighbour that brings such a thing is no better. */
+static bool is_forged(struct router *r, const struct circuit *c,
+		      const struct session *from, nsec now)
+{
+	r->n.n_close_bad_signature++;
+	if (!id_equal(&from->peer->id, circuit_node(c, c->n_hops)))
+		blame_add(r, &from->peer->id, now);
+	return false;
+}
+
+static bool is_signed(struct router *r, const struct circuit *c,
+		      const struct msg_close *m, const struct session *from,
+		      nsec now)
+{
+	if (!is_link_of(c, &m->reporter, &m->next))
+		return is_forged(r, c, from, now);
+	if (keyring_find(r, &m->reporter, now) == NULL)
+		return false;
+	switch (core_verify(r, m->sig, &m->reporter, SIGN_CLOSE, m->body,
+			    sizeof m->body, now)) {
+	case SIGNED_OK:
+		return true;
+	case SIGNED_BAD:
+		return is_forged(r, c, from, now);
+	case SIGNED_RATE:
+		break;
+	}
+	return false;
+}
+
+struct closing closing_judge(struct router *r, const struct circuit *c,
+			     const struct msg_close *m,
+			     const struct session *from, nsec now)
+{
+	struct closing j = { .reason = m->reason, .reporter = from->peer->id };
+
+	if (m->is_signed && is_signed(r, c, m, from, now)) {
+		j.is_proved = true;
+		j.reporter = m->reporter;
+		j.next = m->next;
+	}
+	return j;
+}

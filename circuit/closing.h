@@ -1,0 +1,29 @@
+/* Who may say why a circuit ends: CLOSE as it is made, passed on, and judged
+ * at the ends.  protocol.md 6.4.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "circuit/router.h"
+
+struct circuit;
+struct session;
+
+/* Signs what we say ourselves: `next` (NULL: none) is the other end of the
+ * link that is at fault. */
+void closing_make(struct router *r, struct msg_close *out,
+		  const struct nonce *open_id, enum close_reason reason,
+		  const struct node_id *next);
+
+/* What an end of the circuit makes of a CLOSE that `from` brought. */
+struct closing {
+	enum close_reason reason;
+	/* The link that it names; either is zero where it names none.  What
+	 * nothing proves is said by the neighbour alone. */
+	struct node_id reporter, next;
+	bool is_proved;
+};
+struct closing closing_judge(struct router *r, const struct circuit *c,
+			     const struct msg_close *m,
+			     const struct session *from, nsec now);

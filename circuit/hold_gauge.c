@@ -1,0 +1,135 @@
+#include "circuit/hold_gauge.h"
+
+#define WAIT_SLACK_NS (100 * NS_PER_MS)
+#define WAIT_MIN_NS   (150 * NS_PER_MS)
+#define WAIT_MAX_NS   (3 * NS_PER_S)
+
+/* Fewer packets than these say little. */
+enum {
+	DARK_AT_ONCE = 32, /* none of so many has come */
+	DARK_TWICE = 6,    /* the same, in two readings */
+	PARTIAL = 32,      /* half of so many, in two readings */
+	LOSS_SAMPLE = 64,
+};
+
+/* What a loss costs: some round trips, and the timers of whoever repairs it. */
+#define LOSS_ROUND_TRIPS 4
+#define LOSS_NS          (100 * NS_PER_MS)
+
+#define BETTER_BY_NS (1 * NS_PER_MS)
+
+void gauge_rtt(struct gauge *g, nsec rtt)
+{
+	nsec apart = rtt > g->rtt ? rtt - g->rtt : g->rtt - rtt;
+
+	g->n_silent = 0;
+	if (g->rtt == 0) {
+		g->rtt = rtt > 0 ? rtt : 1;
+		g->rtt_var = rtt / 2;
+		return;
+	}
+	g->rtt_var = (3 * g->rtt_var + apart) / 4;
+	g->rtt = (7 * g->rtt + rtt) / 8;
+}
+
+struct flow {
+	uint64_t in, lost;
+};
+
+/* Between two readings of one direction.  A counter that falls, or that says
+ * more than was put in, is taken for what it can be at best. */
+static struct flow flow_between(uint64_t in, uint64_t in_then, uint64_t out,
+				uint64_t out_then)
+{
+	struct flow f = { .in = in > in_then ? in - in_then : 0 };
+	uint64_t arrived = out > out_then ? out - out_then : 0;
+
+	f.lost = f.in > arrived ? f.in - arrived : 0;
+	return f;
+}
+
+static struct flow forth(const struct gauge_reading *now,
+			 const struct gauge_reading *then)
+{
+	return flow_between(now->sent, then->sent, now->n_forth, then->n_forth);
+}
+
+static struct flow back(const struct gauge_reading *now,
+			const struct gauge_reading *then)
+{
+	return flow_between(now->n_back, then->n_back, now->received,
+			    then->received);
+}
+
+static bool is_bad(struct flow f)
+{
+	return f.in >= 2 && 2 * f.lost >= f.in;
+}
+
+static bool has_failed(struct flow f, unsigned n_bad)
+{
+	if (n_bad == 0)
+		return false;
+	if (f.lost == f.in)
+		return f.in >= DARK_AT_ONCE ||
+		       (n_bad >= 2 && f.in >= DARK_TWICE);
+	return n_bad >= 2 && f.in >= PARTIAL;
+}
+
+static void smooth_loss(struct gauge *g, const struct gauge_reading *now)
+{
+	struct flow a = forth(now, &g->mark), b = back(now, &g->mark);
+	uint64_t sample = 0;
+	int apart;
+
+	if (a.in < LOSS_SAMPLE && b.in < LOSS_SAMPLE)
+		return;
+	if (a.in > 0)
+		sample += 255 * a.lost / a.in;
+	if (b.in > 0)
+		sample += 255 * b.lost / b.in;
+	apart = (int)(sample > 255 ? 255 : sample) - g->loss;
+	/* Rounded away from where it is, so that it arrives. */
+	g->loss = (uint8_t)(g->loss + (apart + (apart > 0 ? 3 : -3)) / 4);
+	g->mark = *now;
+}
+
+enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now)
+{
+	struct flow a = forth(now, &g->good), b = back(now, &g->good);
+
+	smooth_loss(g, now);
+	g->n_lost = a.lost + b.lost;
+	g->n_bad[0] = is_bad(a) ? g->n_bad[0] + 1 : 0;
+	g->n_bad[1] = is_bad(b) ? g->n_bad[1] + 1 : 0;
+	if (has_failed(a, g->n_bad[0]))
+		return GAUGE_FAILS_FORTH;
+	if (has_failed(b, g->n_bad[1]))
+		return GAUGE_FAILS_BACK;
+	if (g->n_bad[0] > 0 || g->n_bad[1] > 0)
+		return GAUGE_DOUBTFUL;
+	g->good = *now;
+	return GAUGE_GOOD;
+}
+
+nsec gauge_wait(const struct gauge *g, nsec expected)
+{
+	nsec wait = g->rtt != 0 ? g->rtt + 4 * g->rtt_var : 2 * expected;
+
+	wait = (wait + WAIT_SLACK_NS) << (g->n_silent < 4 ? g->n_silent : 4);
+	if (wait < WAIT_MIN_NS)
+		return WAIT_MIN_NS;
+	return time_min(wait, WAIT_MAX_NS);
+}
+
+nsec gauge_metric(const struct gauge *g, nsec expected)
+{
+	nsec rtt = g->rtt != 0 ? g->rtt : expected;
+
+	return rtt + g->loss * (LOSS_ROUND_TRIPS * rtt + LOSS_NS) / 255;
+}
+
+bool gauge_is_better(nsec metric, nsec than)
+{
+	return metric + metric / 5 + BETTER_BY_NS < than;
+}

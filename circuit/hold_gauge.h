@@ -1,0 +1,49 @@
+/* What path tests tell of one circuit: its round trip, its loss, and whether
+ * it still carries what is put into it.  protocol.md 13.3.
+ *
+ * Pure arithmetic.  Counters are compared with those of an earlier test, so
+ * that what is under way, or was lost long ago, counts for nothing.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/time.h"
+
+/* One test of the far end: how many packets we had put in when it began and
+ * got when it ended, and what the far end had got and put in. */
+struct gauge_reading {
+	uint64_t sent, received;
+	uint64_t n_forth, n_back;
+};
+
+enum gauge_verdict {
+	GAUGE_GOOD,
+	GAUGE_DOUBTFUL, /* another test will tell */
+	GAUGE_FAILS_FORTH,
+	GAUGE_FAILS_BACK,
+};
+
+struct gauge {
+	nsec rtt, rtt_var; /* smoothed; rtt 0: not measured yet */
+	uint8_t loss;      /* 1/255, smoothed, both ways together */
+	unsigned n_silent; /* tests in a row that nobody answered */
+	/* The last reading that was good, and the one loss is counted from. */
+	struct gauge_reading good, mark;
+	unsigned n_bad[2]; /* readings in a row: forth, back */
+	uint64_t n_lost;   /* in the last reading, both ways */
+};
+
+void gauge_rtt(struct gauge *g, nsec rtt);
+enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now);
+
+/* How long to wait for a receipt before it counts as silence; `expected` is
+ * the round trip to assume while none is measured. */
+nsec gauge_wait(const struct gauge *g, nsec expected);
+
+/* Less is better; what circuits to one node are ranked by.  A packet that is
+ * lost comes several round trips late. */
+nsec gauge_metric(const struct gauge *g, nsec expected);
+/* Better by so much that a change is worth it. */
+bool gauge_is_better(nsec metric, nsec than);

@@ -1,0 +1,85 @@
+/* The inside of a held destination: for hold*.c only. */
+#pragma once
+
+#include "circuit/core.h"
+#include "circuit/hold_gauge.h"
+#include "circuit/hold_search.h"
+
+/* One that carries, two spares, one that is searched, and newcomers. */
+#define HELD_MAX 6
+
+/* A path test of ours whose receipt is awaited. */
+struct test {
+	uint64_t token; /* 0: none */
+	nsec sent_at, due;
+	uint64_t n_sent; /* packets that we had put in then */
+};
+
+/* One of our circuits to the destination. */
+struct held {
+	circuit_no no;
+	bool has_failed; /* its test: it is searched, and not used if there is
+			    another */
+	struct gauge gauge;
+	nsec expected; /* round trip, while none is measured */
+	struct test test;
+	struct test late; /* the one before, given up */
+	nsec tested_at, next_test;
+	/* Packets as of the last look and the last test: towards origin,
+	 * towards target. */
+	uint64_t seen[2], tested[2];
+	nsec relieved_at;
+};
+
+struct hold {
+	struct node_id target;
+	bool is_held; /* else it is only pinned */
+	struct held held[HELD_MAX];
+	unsigned n;
+	circuit_no carries, spare, pinned;
+
+	nsec last_traffic, next_look;
+	nsec mute_wait; /* before the next test for want of an echo */
+	uint64_t n_got; /* packets at the last look */
+	bool is_tidy;   /* nothing has come or gone since it was tidied */
+
+	nsec switched_at;
+	circuit_no better; /* measured so since then */
+	nsec better_since, settle;
+
+	nsec next_seek;
+	unsigned n_vain;       /* seeks in a row that brought nothing */
+	struct hop_list *lost; /* of the last one that carried; NULL */
+
+	struct search search;
+	struct node_id blamed, blamed_next;
+	nsec blamed_at;
+	struct timer timer;
+	UT_hash_handle hh;
+};
+
+/* A spare is looked for a little after the first circuit is up. */
+#define HOLD_SPARE_SOON_NS (300 * NS_PER_MS)
+
+struct hold *hold_find(const struct router *r, const struct node_id *target);
+/* Made if it is not there; NULL if there are too many. */
+struct hold *hold_get(struct router *r, const struct node_id *target, nsec now);
+/* Frees one that nobody wants any more. */
+void hold_put(struct router *r, struct hold *h);
+
+struct held *hold_held(struct hold *h, circuit_no no);
+/* The best one besides `no` that has not failed; NULL. */
+struct held *hold_spare(const struct router *r, struct hold *h, circuit_no no,
+			nsec now);
+void hold_switch(struct router *r, struct hold *h, circuit_no to, nsec now);
+/* Something has changed: the timer fires at once and sees to it. */
+void hold_stir(struct router *r, struct hold *h, nsec now);
+
+void hold_adopt(struct router *r, struct hold *h, struct circuit *c, nsec now);
+
+/* Looks at the traffic, begins tests that are due and gives up those that
+ * nobody answered (hold_look.c). */
+void hold_tests_timeout(struct router *r, struct hold *h, nsec now);
+
+/* A search has ended: the link behind node `near` is to blame; -1: none. */
+void hold_searched(struct router *r, struct hold *h, int near, nsec now);

@@ -1,0 +1,280 @@
+/* Held circuits under test: when to test, and what follows from it.
+ * protocol.md 13.3. */
+#include <string.h>
+
+#include "circuit/hold_inside.h"
+#include "circuit/pathtest.h"
+#include "circuit/success.h"
+
+/* How often the packet counters are looked at while there is traffic. */
+#define LOOK_NS (250 * NS_PER_MS)
+/* A circuit that carries much, little or nothing is tested after so long. */
+#define TEST_BUSY_NS     (500 * NS_PER_MS)
+#define TEST_NS          (5 * NS_PER_S)
+#define TEST_IDLE_NS     (35 * NS_PER_S)
+#define TEST_IDLE_SPREAD (10 * NS_PER_S)
+/* What is sent has no echo: sooner, at first. */
+#define TEST_MUTE_NS (250 * NS_PER_MS)
+/* Without a packet for so long there is no traffic. */
+#define QUIET_NS (5 * NS_PER_S)
+
+#define BUSY_PACKETS 64
+/* So many that came at one look are not expected to stop. */
+#define STREAM_PACKETS 16
+#define MISSED         2
+
+/* A node whose circuits do well is forgiven, now and then. */
+#define RELIEVE_NS (60 * NS_PER_S)
+
+/* ---- tests ------------------------------------------------------------- */
+
+static nsec wait_of(const struct held *k)
+{
+	return gauge_wait(&k->gauge, k->expected);
+}
+
+static void begin_test(struct router *r, struct held *k, nsec now)
+{
+	struct circuit *c = circuit_find(r, k->no);
+	uint64_t token = rng_u64(&r->rng) | 1;
+
+	if (!pathtest_send(r, c, (unsigned)c->n_hops, token, now)) {
+		k->next_test = now + LOOK_NS;
+		return;
+	}
+	k->test = (struct test){
+		.token = token,
+		.sent_at = now,
+		.due = now + wait_of(k),
+		.n_sent = c->n_packets[TOWARD_TARGET],
+	};
+	k->tested_at = now;
+	k->next_test = TIME_NEVER;
+	memcpy(k->tested, c->n_packets, sizeof k->tested);
+}
+
+static void plan_test(struct router *r, const struct hold *h, struct held *k,
+		      nsec now)
+{
+	if (h->next_look != TIME_NEVER)
+		k->next_test = now + TEST_NS;
+	else
+		k->next_test = now + TEST_IDLE_NS +
+			       rng_below(&r->rng, TEST_IDLE_SPREAD);
+}
+
+/* ---- failing ----------------------------------------------------------- */
+
+static void fail(struct router *r, struct hold *h, struct held *k,
+		 enum search_kind kind, nsec now)
+{
+	struct held *spare;
+
+	k->next_test = TIME_NEVER;
+	if (h->pinned == k->no) {
+		/* By hand: whatever is measured. */
+		k->gauge.n_silent = 0;
+		plan_test(r, h, k, now);
+		return;
+	}
+	k->has_failed = true;
+	if (h->search.phase == SEARCH_IDLE)
+		search_start(r, h, k, kind, now);
+	if (h->carries == k->no) {
+		spare = hold_spare(r, h, k->no, now);
+		if (spare != NULL)
+			hold_switch(r, h, spare->no, now);
+		h->next_seek = now;
+	}
+	hold_stir(r, h, now);
+}
+
+static void silent(struct router *r, struct hold *h, struct held *k, nsec now)
+{
+	r->n.n_receipt_lost++;
+	k->late = k->test;
+	k->test.token = 0;
+	k->test.due = TIME_NEVER;
+	if (++k->gauge.n_silent < 2)
+		begin_test(r, k, now);
+	else
+		fail(r, h, k, SEARCH_SILENCE, now);
+}
+
+/* ---- receipts ---------------------------------------------------------- */
+
+static void relieve(struct router *r, struct held *k, const struct circuit *c,
+		    nsec now)
+{
+	if (now - k->relieved_at < RELIEVE_NS)
+		return;
+	if (k->relieved_at != 0)
+		for (size_t i = 0; i + 1 < c->n_hops; i++)
+			blame_relieve(r, &c->hops[i].id, now);
+	k->relieved_at = now;
+}
+
+static void test_answered(struct router *r, struct hold *h, struct held *k,
+			  const struct circuit *c, const struct msg_receipt *m,
+			  nsec now)
+{
+	struct gauge_reading reading = {
+		.sent = k->test.n_sent,
+		.received = c->n_packets[TOWARD_ORIGIN],
+		.n_forth = m->n_forth,
+		.n_back = m->n_back,
+	};
+
+	gauge_rtt(&k->gauge, now - k->test.sent_at);
+	k->test.token = 0;
+	k->test.due = TIME_NEVER;
+	k->late.token = 0;
+	plan_test(r, h, k, now);
+	switch (gauge_read(&k->gauge, &reading)) {
+	case GAUGE_GOOD:
+		if (k->no != h->carries)
+			break;
+		relieve(r, k, c, now);
+		/* No echo, and something is missing: it may just have begun. */
+		if (h->n_got == 0 && k->gauge.n_lost >= MISSED)
+			k->next_test = now + LOOK_NS;
+		break;
+	case GAUGE_DOUBTFUL:
+		k->next_test = now + LOOK_NS;
+		break;
+	case GAUGE_FAILS_FORTH:
+		fail(r, h, k, SEARCH_FORTH, now);
+		break;
+	case GAUGE_FAILS_BACK:
+		fail(r, h, k, SEARCH_BACK, now);
+		break;
+	}
+	hold_stir(r, h, now);
+}
+
+/* Later than we waited for it: the far end lives, and the way is longer. */
+static void late_answered(struct held *k, nsec now)
+{
+	gauge_rtt(&k->gauge, now - k->late.sent_at);
+	k->late.token = 0;
+	if (k->test.token != 0)
+		k->test.due = k->test.sent_at + wait_of(k);
+}
+
+static bool is_of(const struct test *t, const struct circuit *c,
+		  const struct msg_receipt *m)
+{
+	return t->token != 0 && t->token == m->token && m->hop == c->n_hops;
+}
+
+void hold_handle_receipt(struct router *r, struct circuit *c,
+			 const struct msg_receipt *m, nsec now)
+{
+	struct hold *h = c->is_origin ? hold_find(r, &c->target) : NULL;
+	struct held *k = h != NULL ? hold_held(h, c->no) : NULL;
+	bool is_search = k != NULL && search_awaits(&h->search, c->no, m);
+
+	if (k == NULL ||
+	    (!is_search && !is_of(&k->test, c, m) && !is_of(&k->late, c, m))) {
+		r->n.n_receipt_unexpected++;
+		return;
+	}
+	switch (pathtest_check(r, c, m, now)) {
+	case RECEIPT_GOOD:
+		break;
+	case RECEIPT_BAD:
+		r->n.n_receipt_bad_signature++;
+		return;
+	case RECEIPT_UNKNOWN:
+		return;
+	}
+	c->last_packet = now;
+	if (is_search)
+		search_handle_receipt(r, h, c, m, now);
+	else if (is_of(&k->test, c, m))
+		test_answered(r, h, k, c, m, now);
+	else
+		late_answered(k, now);
+}
+
+/* ---- traffic ----------------------------------------------------------- */
+
+void hold_traffic(struct router *r, struct circuit *c, nsec now)
+{
+	struct hold *h = hold_find(r, &c->target);
+	struct held *k = h != NULL ? hold_held(h, c->no) : NULL;
+
+	c->wakes_hold = false;
+	if (k == NULL || h->next_look != TIME_NEVER)
+		return;
+	h->last_traffic = now;
+	h->next_look = now + LOOK_NS;
+	for (unsigned i = 0; i < h->n; i++)
+		h->held[i].next_test =
+			time_min(h->held[i].next_test, now + TEST_NS);
+	timers_set(&r->timers, &h->timer,
+		   time_min(h->timer.when, now + LOOK_NS));
+}
+
+/* Whether the one that carries is due, by what has passed since the last look
+ * and since the last test. */
+static bool wants_test(struct hold *h, struct held *k, const struct circuit *c,
+		       nsec now)
+{
+	uint64_t got = c->n_packets[TOWARD_ORIGIN] - k->seen[TOWARD_ORIGIN];
+	uint64_t put = c->n_packets[TOWARD_TARGET] - k->seen[TOWARD_TARGET];
+	uint64_t since_test =
+		c->n_packets[0] - k->tested[0] + c->n_packets[1] - k->tested[1];
+	nsec ago = now - k->tested_at;
+
+	if (got > 0)
+		h->mute_wait = TEST_MUTE_NS;
+	if (since_test >= BUSY_PACKETS && ago >= TEST_BUSY_NS)
+		return true;
+	if (put > 0 && got == 0 && ago >= h->mute_wait) {
+		h->mute_wait = time_min(2 * h->mute_wait + LOOK_NS, TEST_NS);
+		return true;
+	}
+	if (put == 0 && got == 0 && h->n_got >= STREAM_PACKETS)
+		return true;
+	return since_test > 0 && ago >= TEST_NS;
+}
+
+static void look(struct router *r, struct hold *h, nsec now)
+{
+	struct held *k = hold_held(h, h->carries);
+	const struct circuit *c;
+
+	h->next_look = now + LOOK_NS;
+	if (k == NULL) {
+		h->next_look = TIME_NEVER;
+		return;
+	}
+	c = circuit_find(r, k->no);
+	if (memcmp(k->seen, c->n_packets, sizeof k->seen) != 0)
+		h->last_traffic = now;
+	if (!k->has_failed && k->test.token == 0 && wants_test(h, k, c, now))
+		k->next_test = now;
+	h->n_got = c->n_packets[TOWARD_ORIGIN] - k->seen[TOWARD_ORIGIN];
+	memcpy(k->seen, c->n_packets, sizeof k->seen);
+	if (now - h->last_traffic < QUIET_NS)
+		return;
+	h->next_look = TIME_NEVER;
+	for (unsigned i = 0; i < h->n; i++)
+		circuit_find(r, h->held[i].no)->wakes_hold = true;
+}
+
+void hold_tests_timeout(struct router *r, struct hold *h, nsec now)
+{
+	if (now >= h->next_look)
+		look(r, h, now);
+	for (unsigned i = 0; i < h->n; i++) {
+		struct held *k = &h->held[i];
+
+		if (now >= k->test.due)
+			silent(r, h, k, now);
+		else if (!k->has_failed && k->test.token == 0 &&
+			 now >= k->next_test)
+			begin_test(r, k, now);
+	}
+}
