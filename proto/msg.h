@@ -382,7 +382,7 @@ struct msg_no_record {
 };
 void msg_no_record_seal(struct msg_no_record *n);
 
-/* ---- path tests, protocol.md 12 -------------------------------------- */
+/* ---- path tests, protocol.md 13 -------------------------------------- */
 
 /* Asks the `hop`-th node of a circuit (counted from the sender's end, the next
  * node is 1) what has come to it so far. */

@@ -400,7 +400,9 @@ static bool measure(void *ctx, size_t from, size_t to, struct msg *m)
 
 	(void)from;
 	(void)to;
-	meter->n_bytes += msg_write(out, sizeof out, m);
+	/* Trees and records cost the same with and without. */
+	if (m->type < MSG_BEACON || m->type > MSG_NO_RECORD)
+		meter->n_bytes += msg_write(out, sizeof out, m);
 	meter->n_probes += m->type == MSG_PROBE;
 	return true;
 }
@@ -422,7 +424,7 @@ static void holding_without_traffic_costs_little(void **state)
 	/* Over all links of both paths together: 8 of them. */
 	print_message("idle: %.1f bytes/s in all\n",
 		      (double)meter.n_bytes / 1000);
-	assert_in_range(meter.n_bytes, 1, 1000 * 100);
+	assert_in_range(meter.n_bytes, 1, 1000 * 50);
 	assert_int_equal(meter.n_probes, 0);
 	/* Both are kept alive by it. */
 	assert_int_equal(hold_info(m, 0, 7).carries, info.carries);
