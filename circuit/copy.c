@@ -33,7 +33,7 @@ void copy_free(struct router *r, struct copy *c)
 	DL_DELETE2(r->floods.copies, c, all_prev, all_next);
 	timers_cancel(&r->timers, &c->timer);
 	replies_deinit(&c->replies);
-	free(c->way);
+	free(c->steered);
 	free(c->hops);
 	free(c);
 }
@@ -42,8 +42,8 @@ void copy_free(struct router *r, struct copy *c)
 static void close_copy(struct router *r, struct copy *c)
 {
 	c->is_told = true;
-	free(c->way);
-	c->way = NULL;
+	free(c->steered);
+	c->steered = NULL;
 	timers_set(&r->timers, &c->timer, c->probe->valid_until);
 }
 
@@ -65,10 +65,10 @@ void copy_end(struct router *r, struct copy *c, enum nak_code code)
 		return;
 	n = core_send_nak(r, c->from, &c->probe->key.origin,
 			  &c->probe->key.nonce, c->tree, code);
-	if (c->way != NULL)
-		n->budget = c->way->budget;
-	if (c->way != NULL && c->way->blame.has_blame)
-		add_blame(n, &c->way->blame);
+	if (c->steered != NULL)
+		n->budget = c->steered->budget;
+	if (c->steered != NULL && c->steered->blame.has_blame)
+		add_blame(n, &c->steered->blame);
 	close_copy(r, c);
 }
 
@@ -136,7 +136,7 @@ void copy_timeout(struct router *r, struct timer *t, nsec now)
 
 	if (c->is_told || now >= c->probe->valid_until)
 		copy_free(r, c);
-	else if (c->way != NULL)
+	else if (c->steered != NULL)
 		steer_timeout(r, c, now);
 	else
 		copy_end(r, c, NAK_TIMEOUT);

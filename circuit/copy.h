@@ -22,9 +22,9 @@ struct session;
 struct copy {
 	struct seen *probe;
 	session_no from;
-	uint8_t tree;    /* TREE_FLOOD for those of a flood */
-	bool is_told;    /* upstream has had its reply */
-	struct way *way; /* steered and not told: how to go on */
+	uint8_t tree;            /* TREE_FLOOD for those of a flood */
+	bool is_told;            /* upstream has had its reply */
+	struct steered *steered; /* steered and not told: how to go on */
 	struct replies replies;
 	size_t n_hops; /* we are the last of them */
 	struct hop *hops;

@@ -22,7 +22,8 @@ void floods_deinit(struct router *r)
 static void nak(struct router *r, const struct session *s,
 		const struct msg_probe *p, enum nak_code code)
 {
-	core_send_nak(r, s->no, &p->origin, &p->nonce, p->tree, code);
+	core_send_nak(r, s->no, &p->origin, &p->nonce, p->tree, code)->budget =
+		p->budget;
 }
 
 /* ---- checks ------------------------------------------------------------ */

@@ -73,9 +73,6 @@ enum lookup_verdict {
 	LOOKUP_FAILED, /* nothing is known: no replica replied */
 };
 void lookup_start(struct router *r, const struct node_id *id, nsec now);
-/* seek.c */
-void seek_looked_up(struct router *r, const struct node_id *id,
-		    enum lookup_verdict verdict, nsec now);
 
 /* Its record is cached. */
 void lookup_found(struct router *r, const struct request *q, nsec now);

@@ -19,7 +19,11 @@
 #define PAUSE_MAX_NS (4 * NS_PER_S)
 /* Transmissions of one probe in round 0, at least. */
 #define ROUND_BUDGET 64u
-/* Replies may take thrice the way in the tree, and this. */
+/* What a copy may take: so often the cost of the way in the tree, so much a
+ * link, and this.  Each relay keeps two round trips and 5 ms of it to itself,
+ * which is four times the cost. */
+#define DEADLINE_FACTOR   5
+#define DEADLINE_LINK_MS  10
 #define DEADLINE_SLACK_MS 300
 /* The target itself, over one link, without steering. */
 #define DIRECT_NS (80 * NS_PER_MS)
@@ -156,7 +160,8 @@ static uint16_t budget_of(const struct seek *k, struct distance d)
 
 static nsec patience_of(const struct seek *k, struct distance d, nsec now)
 {
-	uint64_t ms = DEADLINE_SLACK_MS + (uint64_t)d.cost * 3 / 10;
+	uint64_t ms = DEADLINE_SLACK_MS + d.links * DEADLINE_LINK_MS +
+		      (uint64_t)d.cost * DEADLINE_FACTOR / 10;
 	nsec left = seek_deadline(k) > now ? seek_deadline(k) - now : 0;
 
 	if (ms < PROBE_DEADLINE_MIN_MS)

@@ -127,7 +127,7 @@ static struct neighbour *along_path(struct router *r, const struct copy *c,
 				    uint32_t *score)
 {
 	for (unsigned t = 0; t < TREES; t++) {
-		const struct coord *at = &c->way->to.tree[t];
+		const struct coord *at = &c->steered->to.tree[t];
 
 		for (size_t i = 0; i + 1 < at->n; i++) {
 			struct neighbour *n;
@@ -151,10 +151,10 @@ static struct steering steering_of(const struct copy *c)
 		.target = &c->probe->target,
 		.nonce = &c->probe->key.nonce,
 		.tree = c->tree,
-		.round = c->way->round,
-		.to = &c->way->to,
-		.avoid = c->way->avoid,
-		.n_avoid = c->way->n_avoid,
+		.round = c->steered->round,
+		.to = &c->steered->to,
+		.avoid = c->steered->avoid,
+		.n_avoid = c->steered->n_avoid,
 	};
 }
 
@@ -208,13 +208,13 @@ void steer_write(const struct router *r, struct msg_probe *p,
 static void arm(struct router *r, struct copy *c)
 {
 	timers_set(&r->timers, &c->timer,
-		   time_min(c->way->silent_at, c->way->patience));
+		   time_min(c->steered->silent_at, c->steered->patience));
 }
 
 static void send(struct router *r, struct copy *c, const struct neighbour *n,
 		 uint16_t give, uint32_t score, nsec now)
 {
-	struct way *w = c->way;
+	struct steered *w = c->steered;
 	struct steering how = steering_of(c);
 	nsec rtt = 2 * (nsec)score * 100 * NS_PER_US;
 	struct msg_probe *p;
@@ -235,7 +235,7 @@ static bool forward(struct router *r, struct copy *c, bool shares, nsec now)
 	uint32_t score;
 	unsigned give;
 
-	if (c->way->budget == 0) {
+	if (c->steered->budget == 0) {
 		r->n.n_probe_budget++;
 		replies_note(&c->replies, NAK_BUDGET);
 		return false;
@@ -245,7 +245,7 @@ static bool forward(struct router *r, struct copy *c, bool shares, nsec now)
 		replies_note(&c->replies, NAK_DEAD_END);
 		return false;
 	}
-	give = c->way->budget - 1u;
+	give = c->steered->budget - 1u;
 	send(r, c, n, (uint16_t)(shares ? give / 2 : give), score, now);
 	return true;
 }
@@ -288,9 +288,9 @@ enum nak_code steer_unwanted(const struct seen *e, unsigned tree)
 	return NAK_DUPLICATE;
 }
 
-static struct way *way_of(const struct msg_probe *p, nsec patience)
+static struct steered *steered_of(const struct msg_probe *p, nsec patience)
 {
-	struct way *w = mem_new(w);
+	struct steered *w = mem_new(w);
 
 	w->round = p->round;
 	w->budget = p->budget;
@@ -304,6 +304,13 @@ static struct way *way_of(const struct msg_probe *p, nsec patience)
 	return w;
 }
 
+static void refuse(struct router *r, const struct session *s,
+		   const struct msg_probe *p, enum nak_code code)
+{
+	core_send_nak(r, s->no, &p->origin, &p->nonce, p->tree, code)->budget =
+		p->budget;
+}
+
 void steer_relay(struct router *r, struct session *s, struct seen *e,
 		 const struct msg_probe *p, const struct hop_list *path,
 		 nsec now)
@@ -312,13 +319,17 @@ void steer_relay(struct router *r, struct session *s, struct seen *e,
 	bool is_double = p->round >= ROUND_OF_TWO;
 	struct copy *c;
 
+	if (path->n >= e->ttl) {
+		r->n.n_probe_ttl++;
+		refuse(r, s, p, NAK_TTL);
+		return;
+	}
 	if (wait == 0) {
-		core_send_nak(r, s->no, &p->origin, &p->nonce, p->tree,
-			      NAK_TIMEOUT);
+		refuse(r, s, p, NAK_TIMEOUT);
 		return;
 	}
 	c = copy_new(r, e, s->no, p->tree, path, now + wait);
-	c->way = way_of(p, now + wait);
+	c->steered = steered_of(p, now + wait);
 	if (!forward(r, c, is_double, now)) {
 		copy_end(r, c, replies_sum(&c->replies));
 		copy_free(r, c);
@@ -347,7 +358,7 @@ static bool is_failure(enum nak_code code)
 void steer_nak(struct router *r, struct session *s, struct copy *c,
 	       const struct msg_nak *n, nsec now)
 {
-	struct way *w = c->way;
+	struct steered *w = c->steered;
 
 	if (is_failure(n->code))
 		success_note(s->peer, OUTCOME_BEYOND);
@@ -365,7 +376,7 @@ void steer_nak(struct router *r, struct session *s, struct copy *c,
 void steer_repair(struct router *r, struct copy *c, enum nak_code code,
 		  nsec now)
 {
-	struct way *w = c->way;
+	struct steered *w = c->steered;
 
 	if (c->is_told)
 		return;
@@ -386,7 +397,7 @@ void steer_repair(struct router *r, struct copy *c, enum nak_code code,
 /* The one that has been silent for longest, and with whom we say so. */
 static void blame_silent(struct router *r, struct copy *c)
 {
-	struct msg_nak *b = &c->way->blame;
+	struct msg_nak *b = &c->steered->blame;
 	struct session *s;
 
 	*b = (struct msg_nak){ 0 };
@@ -417,7 +428,7 @@ static void blame_silent(struct router *r, struct copy *c)
 
 void steer_timeout(struct router *r, struct copy *c, nsec now)
 {
-	struct way *w = c->way;
+	struct steered *w = c->steered;
 
 	if (now >= w->patience) {
 		blame_silent(r, c);

@@ -26,7 +26,7 @@ struct steering {
 };
 
 /* What a relay keeps of a steered copy until upstream has been told. */
-struct way {
+struct steered {
 	unsigned round;
 	uint16_t budget; /* transmissions left in our hands */
 	uint16_t given;  /* at most so many went with a copy that is out */
