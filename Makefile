@@ -171,9 +171,17 @@ check:
 #: demo      a cluster of network namespaces, shown step by step (root)
 demo:
 	$(Q)tests/e2e/demo $(if $(KEEP),--keep)
-#: bench     throughput, RTT, set-up time against the bare wire (root)
-bench: all
-	$(Q)tests/bench/run $(B)
+#: bench     figures beside those of rivals (root)
+#:           RIVALS=1 installs them and measures them too; QUICK=1 a few minutes
+BENCH_TOOLS := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/bench/*.c)))
+$(BENCH_TOOLS): $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libsupport.a $(call libs,circuit)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+.PHONY: bench-tools
+bench-tools: $(BENCH_TOOLS)
+bench: all bench-tools
+	$(if $(RIVALS),$(Q).ci/deps --rivals)
+	$(Q)tests/bench/run $(B) $(if $(RIVALS),--rivals) $(if $(QUICK),--quick,--page)
 
 #: install   DESTDIR= PREFIX=/usr/local
 install: all

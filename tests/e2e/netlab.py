@@ -215,8 +215,7 @@ class Wire:
         more = str(twins + 1) if twins else ""
         self.ends = ((a, f"to-{b.name}{more}"), (b, f"to-{a.name}{more}"))
         lab.wires.append(self)
-        (_, at_a), (_, at_b) = self.ends
-        run("ip", "link", "add", at_a, "netns", a.ns, "type", "veth", "peer", "name", at_b, "netns", b.ns)
+        self.plug()
         self.addresses = {}
         for i, (host, dev) in enumerate(self.ends, 1):
             if not v6:
@@ -231,6 +230,11 @@ class Wire:
                 host.run("ip", "addr", "add", f"fd77:{n:x}::{i}/64", "dev", dev, "nodad")
         if static:
             a.sections[f"peer {b.name}"] = {"address": self.address(b, UDP_PORT)}
+
+    def plug(self):
+        """Makes a device at either end."""
+        (a, at_a), (b, at_b) = self.ends
+        run("ip", "link", "add", at_a, "netns", a.ns, "type", "veth", "peer", "name", at_b, "netns", b.ns)
 
     def __repr__(self):
         return "-".join(h.name for h, _ in self.ends)
