@@ -1,5 +1,6 @@
 #include "circuit/rounds.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "circuit/core.h"
@@ -297,8 +298,19 @@ static void last_resort(struct router *r, struct seek *k, nsec now)
 static void pause(struct router *r, struct seek *k, nsec now)
 {
 	nsec most = time_min(PAUSE_NS << (k->round - 1), PAUSE_MAX_NS);
+	nsec until = now + rng_below(&r->rng, most);
 
-	seek_enter(r, k, SEEK_PAUSING, now + rng_below(&r->rng, most));
+	seek_enter(r, k, SEEK_PAUSING, time_min(until, k->started + ROUNDS_NS));
+}
+
+/* Perhaps there is no other way than the one to be avoided. */
+static void avoid_less(struct router *r, struct seek *k, nsec now)
+{
+	k->takes_shared = true;
+	free(k->avoid);
+	k->avoid = NULL;
+	k->n_avoid = 0;
+	avoid_what_is_known(r, k, now);
 }
 
 /* No copy is out any more, and no route is left to try. */
@@ -319,6 +331,8 @@ static void round_over(struct router *r, struct seek *k, struct ring *g,
 		record_forget(r, &k->target, now);
 		k->is_stale = true;
 	}
+	if (!has_answer && k->avoid != NULL)
+		avoid_less(r, k, now);
 	if (k->n_dead_ends >= DEAD_ENDS_MAX || k->round >= ROUNDS_MAX ||
 	    now >= k->started + ROUNDS_NS)
 		last_resort(r, k, now);

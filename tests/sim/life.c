@@ -159,7 +159,9 @@ static bool judge_unreachable(struct life *l, const struct pair *p,
 	if (e->at - p->asked > UNREACHABLE_NS)
 		return life_fail(l, "unreachable, but too late", "%zu to %zu",
 				 p->from, p->to);
-	if (!e->event.is_proved && lost_nothing(l))
+	/* Only a flood proves it, and steered probes are followed by one if
+	 * there were few lately. */
+	if (!e->event.is_proved && !l->is_steered && lost_nothing(l))
 		return life_fail(l, "unreachable, but not proved", "%zu to %zu",
 				 p->from, p->to);
 	l->out->n_unreachable++;

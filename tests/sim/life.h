@@ -25,6 +25,7 @@ struct life {
 	struct graph g;
 	struct mesh *m;
 	bool is_lossy;
+	bool is_steered; /* probes; else they flood */
 	bool verbose;
 	struct pair pairs[PAIRS_MAX];
 	size_t n_pairs;

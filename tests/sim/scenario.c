@@ -11,6 +11,8 @@
 #define QUIET_NS (200 * NS_PER_S)
 /* One network in so many is hostile. */
 #define HOSTILE_ONE_IN 8
+/* In one of so many probes are steered, where others flood. */
+#define STEERED_ONE_IN 3
 
 /* ---- events ------------------------------------------------------------ */
 
@@ -246,7 +248,11 @@ void scenario_run(struct scenario_result *out, uint64_t seed, size_t nodes_max,
 	graph_random(&l.g, &l.rng, nodes_max);
 	l.is_lossy = life_pick(&l, 3) == 0;
 	out->is_hostile = life_pick(&l, HOSTILE_ONE_IN) == 0;
-	l.m = mesh_new(rng_u64(&l.rng));
+	l.is_steered = out->is_steered = seed % STEERED_ONE_IN == 0;
+	l.m = mesh_new_with(
+		rng_u64(&l.rng),
+		&(struct mesh_options){
+			.flood_below = l.is_steered ? 0 : UINT32_MAX });
 	out->kind = l.g.kind;
 	out->n_nodes = l.g.n;
 	life_build(&l);

@@ -13,6 +13,7 @@ struct scenario_result {
 	char detail[160];
 	const char *kind;
 	bool is_hostile;
+	bool is_steered;
 	size_t n_nodes, n_links;
 	size_t n_up, n_unreachable, n_proved;
 	size_t n_reused;  /* circuits opened without a probe */

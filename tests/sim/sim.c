@@ -25,7 +25,7 @@ struct options {
 
 struct totals {
 	uint64_t n_up, n_unreachable, n_proved, n_reused, n_broken;
-	uint64_t n_second, n_apart, n_offered, n_hostile, n_altered;
+	uint64_t n_second, n_apart, n_offered, n_hostile, n_altered, n_steered;
 	uint64_t n_messages, n_verify, n_repeated;
 	uint64_t took_max_ns;
 	uint64_t trace;
@@ -89,6 +89,7 @@ static void add(struct totals *t, const struct scenario_result *s)
 	t->n_offered += s->n_offered;
 	t->n_hostile += s->is_hostile;
 	t->n_altered += s->n_altered;
+	t->n_steered += s->is_steered;
 	t->n_messages += s->n_messages;
 	t->n_verify += s->n_verify;
 	if (s->took_max_ns > t->took_max_ns)
@@ -102,9 +103,10 @@ static bool run_one(const struct options *o, uint64_t seed, struct totals *t)
 
 	scenario_run(&s, seed, o->nodes_max, o->verbose);
 	if (o->verbose)
-		printf("seed %" PRIu64 ": %s, %zu nodes, %zu links, trace "
+		printf("seed %" PRIu64 ": %s%s, %zu nodes, %zu links, trace "
 		       "%016" PRIx64 "\n",
-		       seed, s.kind, s.n_nodes, s.n_links, s.trace);
+		       seed, s.kind, s.is_steered ? ", steered" : "", s.n_nodes,
+		       s.n_links, s.trace);
 	if (s.fault != NULL) {
 		printf("FAIL  %s: %s\n      %s, %zu nodes, %zu links; again "
 		       "with: sim --graphs 1 --seed %" PRIu64
@@ -126,9 +128,9 @@ static bool run_one(const struct options *o, uint64_t seed, struct totals *t)
 
 static void report(const struct options *o, const struct totals *t)
 {
-	printf("%" PRIu64 " graphs, %" PRIu64 " of them hostile (%" PRIu64
-	       " messages altered)\n",
-	       o->n_graphs, t->n_hostile, t->n_altered);
+	printf("%" PRIu64 " graphs, %" PRIu64 " of them steered, %" PRIu64
+	       " hostile (%" PRIu64 " messages altered)\n",
+	       o->n_graphs, t->n_steered, t->n_hostile, t->n_altered);
 	printf("%" PRIu64 " circuits up (%" PRIu64
 	       " by a stored route), %" PRIu64 " broken by events, %" PRIu64
 	       " unreachable (%" PRIu64 " proved)\n",

@@ -106,7 +106,9 @@ void mesh_send_message(struct mesh *m, size_t from,
 	struct wire *w = mesh_wire(m, from, out->session, &end);
 	const struct msg *msg = out->msg;
 
-	if (w != NULL && msg->type == MSG_PROBE && !m->options.is_forgetful)
+	if (w != NULL && msg->type == MSG_PROBE &&
+	    (msg->probe.flags & PROBE_FLAG_FLOOD) != 0 &&
+	    !m->options.is_forgetful)
 		count_crossing(m, w, end, &msg->probe);
 	/* A cut that this end has not noticed swallows what it sends. */
 	if (w == NULL || !w->is_up)
