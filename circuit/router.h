@@ -122,7 +122,8 @@ bool router_route_add(struct router *r, const struct route_proof *p, nsec now);
 /* A record from the database: checked, then used like one that was looked up,
  * or kept for others if we are a replica of it. */
 bool router_record_add(struct router *r, const struct record *rec, nsec now);
-/* A neighbour's success score as it was kept, 0..65535. */
+/* A neighbour's success score as it was kept, 0..ROUTER_SCORE_FULL. */
+#define ROUTER_SCORE_FULL 65535
 void router_score_set(struct router *r, const struct node_id *id,
 		      uint16_t score, nsec now);
 

@@ -20,7 +20,7 @@ enum outcome {
 };
 
 /* Scores are 16-bit fractions, 65535 = 1, and start there. */
-#define SUCCESS_FULL 65535
+#define SUCCESS_FULL ROUTER_SCORE_FULL
 void success_note(struct neighbour *n, enum outcome what);
 /* Applies the penalty of a low score to a routing score in 100 µs. */
 uint32_t success_weigh(const struct neighbour *n, uint32_t cost);

@@ -181,7 +181,15 @@ static json_t *link_object(const struct node *n, const struct session_info *s)
 			    s->is_up ? api_s(now - s->confirmed) : json_null());
 	json_object_set_new(o, "rtt_ms",
 			    s->is_up ? api_ms(s->rtt) : json_null());
-	json_object_set_new(o, "mtu_bytes", integer(s->mtu));
+	json_object_set_new(o, "mtu_bytes", integer(s->claim.mtu));
+	json_object_set_new(o, "cost_ms",
+			    json_real(s->claim.cost_100us / 10.0));
+	json_object_set_new(o, "loss_percent",
+			    json_real(s->claim.loss * 1000 / 255 / 10.0));
+	json_object_set_new(o, "rate_kbps",
+			    s->claim.rate > 0
+				    ? integer(UINT64_C(1) << s->claim.rate)
+				    : json_null());
 	json_object_set_new(o, "rx_bytes", integer(s->n_bytes_in));
 	json_object_set_new(o, "tx_bytes", integer(s->n_bytes_out));
 	json_object_set_new(o, "rx_packets", integer(s->n_packets_in));

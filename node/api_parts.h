@@ -20,6 +20,10 @@ struct api_handlers {
 api_handler api_get_status, api_get_version, api_post_reload;
 /* api_look.c */
 api_handler api_get_peers, api_get_links, api_get_routes, api_get_circuits;
+/* api_path.c */
+api_handler api_get_trees, api_get_paths, api_post_path;
+/* The link that path tests blame: {"from", "to", "s_ago"}, or null. */
+json_t *api_blamed(const struct node *n, const struct hold_info *hold);
 /* api_counters.c */
 api_handler api_get_counters;
 /* api_probe.c */

@@ -188,6 +188,16 @@ static json_t *trace_hop(const struct job *j, size_t i)
 	return o;
 }
 
+static json_t *blamed_on_the_way(const struct node *n,
+				 const struct node_id *target)
+{
+	struct hold_info hold;
+
+	return router_hold_find(n->overlay->router, target, &hold)
+		       ? api_blamed(n, &hold)
+		       : json_null();
+}
+
 static void reply_trace(struct job *j)
 {
 	const struct node *n = j->handlers->node;
@@ -205,6 +215,7 @@ static void reply_trace(struct job *j)
 			    j->result.connect > 0 ? api_ms(j->result.connect)
 						  : json_null());
 	json_object_set_new(o, "hops", hops);
+	json_object_set_new(o, "blamed", blamed_on_the_way(n, &j->id));
 	job_reply(j, 200, o);
 }
 

@@ -56,6 +56,7 @@ struct config {
 						   adds 0.0.0.0:4433 */
 		char state[CONFIG_TEXT_MAX];    /* default /var/lib/qanat */
 		enum transit transit;
+		uint16_t flood_below; /* nodes */
 		enum log_level log;
 	} node;
 	struct {

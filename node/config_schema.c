@@ -35,6 +35,10 @@ const struct config_key config_keys[] = {
 	  .help = "folder of ca.crt, cert.crt, key.pem and the database" },
 	{ "node", "transit", &config_transit, AT(node.transit), .def = "on",
 	  .help = "relay for others" },
+	{ "node", "flood-below", &config_number, AT(node.flood_below),
+	  .def = "64", .max = 4096, .unit = "nodes",
+	  .help = "smaller networks are searched by floods, larger ones by "
+		  "steered probes; 0: always steered" },
 	{ "node", "log", &config_log_level, AT(node.log), .def = "info",
 	  .help = "what is logged", .is_live = true },
 
@@ -54,8 +58,8 @@ const struct config_key config_keys[] = {
 	  .help = "off: SOCKS only, no privilege needed" },
 	{ "tun", "name", &config_device, AT(tun.name), .def = "qanat0",
 	  .help = "of the device" },
-	{ "tun", "mtu", &config_number, AT(tun.mtu), .def = "auto", .min = 1280,
-	  .max = 9000, .unit = "bytes", .help = "largest packet" },
+	{ "tun", "mtu", &config_number_or_auto, AT(tun.mtu), .def = "auto",
+	  .min = 1280, .max = 9000, .unit = "bytes", .help = "largest packet" },
 	{ "tun", "offload", &config_on_off, AT(tun.offload), .def = "on",
 	  .help = "pass many packets to and from the kernel as one" },
 
@@ -66,7 +70,7 @@ const struct config_key config_keys[] = {
 	  .help = "file of user:password lines, mode 0600; without it any "
 		  "will do: each has channels of its own" },
 
-	{ "service", "port", &config_port, AT_SERVICE(port), .min = 1,
+	{ "service", "port", &config_number, AT_SERVICE(port), .min = 1,
 	  .max = 65535, .sample = "80",
 	  .help = "on our name and overlay address", .is_required = true,
 	  .is_live = true },

@@ -162,7 +162,7 @@ static bool port_print(FILE *f, const void *base, const struct config_key *k,
 	return true;
 }
 
-const struct config_type config_port = {
+const struct config_type config_number = {
 	.form = "number",
 	.parse = port_parse,
 	.print = port_print,
@@ -186,7 +186,7 @@ static bool number_print(FILE *f, const void *base, const struct config_key *k,
 	return true;
 }
 
-const struct config_type config_number = {
+const struct config_type config_number_or_auto = {
 	.form = "auto | number",
 	.parse = number_parse,
 	.print = number_print,

@@ -366,7 +366,7 @@ bool neighbours_session_up(struct neighbours *nb, const struct session_info *s,
 	name_of_id(name, &s->peer.id);
 	endpoint_text(at, &s->path.remote);
 	log_info("session up: session=%u peer=%s name=%s at=%s mtu=%u", s->no,
-		 name, s->name, at, s->mtu);
+		 name, s->name, at, s->claim.mtu);
 	return true;
 }
 

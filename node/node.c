@@ -65,12 +65,20 @@ static void identity_learnt(void *ctx, const struct identity *who,
 	neighbours_identity(n->neighbours, who, chain, chain_len);
 }
 
+static void record_learnt(void *ctx, const struct record *record)
+{
+	struct node *n = ctx;
+
+	keep_record_put(n->store, record);
+}
+
 static const struct overlay_events overlay_events = {
 	.session_up = session_up,
 	.session_down = session_down,
 	.route_added = route_added,
 	.route_gone = route_gone,
 	.identity = identity_learnt,
+	.record = record_learnt,
 };
 
 static void turn_end(void *ctx)
@@ -95,6 +103,7 @@ static void minute_fired(struct timer *t)
 
 	router_set_wall(n->overlay->router, loop_wall_ms(n->loop), now);
 	neighbours_minute(n->neighbours);
+	keep_scores(n->store, n->overlay->router, n->overlay->sessions);
 	loop_timer_set(n->loop, t, now + MINUTE_NS);
 }
 
@@ -348,9 +357,14 @@ static int build(struct node *n, char *why, size_t why_cap)
 	if (rv < 0)
 		return rv;
 	log_identity(n);
-	n->overlay = overlay_new(n->loop, &n->credentials, n->config.node.name,
-				 n->config.node.transit != TRANSIT_OFF,
-				 &overlay_events, n);
+	n->overlay = overlay_new(
+		n->loop,
+		&(struct overlay_config){
+			.credentials = &n->credentials,
+			.display_name = n->config.node.name,
+			.transit = n->config.node.transit != TRANSIT_OFF,
+			.flood_below = n->config.node.flood_below },
+		&overlay_events, n);
 	if (n->overlay == NULL) {
 		snprintf(why, why_cap,
 			 "GnuTLS does not take the certificate and key in %s",

@@ -124,6 +124,16 @@ static void log_circuit(const struct router_event *ev)
 			  ev->circuit, name, close_reason_text(ev->reason));
 }
 
+static void log_blamed(const struct router_event *ev)
+{
+	char name[NAME_ID_TEXT_MAX], next[NAME_ID_TEXT_MAX];
+
+	name_of_id(name, &ev->peer);
+	name_of_id(next, &ev->next);
+	log_warn("a link on a path loses packets and is avoided: from=%s to=%s",
+		 name, next);
+}
+
 static void handle_event(struct overlay *o, const struct router_event *ev)
 {
 	const struct identity *who;
@@ -158,8 +168,13 @@ static void handle_event(struct overlay *o, const struct router_event *ev)
 			o->events->identity(o->ctx, who, chain, chain_len);
 		break;
 	case ROUTER_CARRIES:
+		dests_handle_event(o->dests, ev);
+		break;
 	case ROUTER_RECORD:
+		o->events->record(o->ctx, ev->record);
+		break;
 	case ROUTER_BLAMED:
+		log_blamed(ev);
 		break;
 	}
 }
@@ -221,7 +236,7 @@ static void derive_key(uint8_t out[32], const struct sign_key *key,
 			   key->seed, sizeof key->seed);
 }
 
-static void make_router(struct overlay *o, bool transit)
+static void make_router(struct overlay *o, const struct overlay_config *c)
 {
 	struct router_config rc = {
 		.self = o->credentials->self,
@@ -231,8 +246,8 @@ static void make_router(struct overlay *o, bool transit)
 		.chain_len = o->credentials->chain_len,
 		.check = check_chain,
 		.check_ctx = o,
-		.transit = transit,
-		.flood_below = FLOOD_BELOW,
+		.transit = c->transit,
+		.flood_below = c->flood_below,
 		.wall_ms = loop_wall_ms(o->loop),
 	};
 	uint8_t seed[32];
@@ -243,28 +258,28 @@ static void make_router(struct overlay *o, bool transit)
 	o->router_timer.fire = router_timer_fired;
 }
 
-struct overlay *overlay_new(struct loop *l, const struct credentials *c,
-			    const char *display_name, bool transit,
+struct overlay *overlay_new(struct loop *l, const struct overlay_config *c,
 			    const struct overlay_events *ev, void *ctx)
 {
+	const struct credentials *own = c->credentials;
 	struct overlay *o = mem_new(o);
 	uint8_t key[32];
 
 	o->loop = l;
-	o->credentials = c;
+	o->credentials = own;
 	o->events = ev;
 	o->ctx = ctx;
-	o->tls = quic_tls_new(c);
+	o->tls = quic_tls_new(own);
 	if (o->tls == NULL) {
 		free(o);
 		return NULL;
 	}
-	make_router(o, transit);
-	derive_key(key, c->key, "qanat/v1/reset/session");
-	o->sessions = sessions_new(l, o->tls, key, display_name, transit,
+	make_router(o, c);
+	derive_key(key, own->key, "qanat/v1/reset/session");
+	o->sessions = sessions_new(l, o->tls, key, c->display_name, c->transit,
 				   &session_events, o);
 	o->dests = dests_new(l, o->router);
-	derive_key(key, c->key, "qanat/v1/reset/channel");
+	derive_key(key, own->key, "qanat/v1/reset/channel");
 	o->channels = channels_new(l, o->tls, key, o->router, o->sessions,
 				   &dest_channel_events, o->dests);
 	dests_set_channels(o->dests, o->channels);

@@ -28,6 +28,14 @@ struct overlay_events {
 	void (*route_gone)(void *ctx, const struct route_proof *route);
 	void (*identity)(void *ctx, const struct identity *who,
 			 const uint8_t *chain, size_t chain_len);
+	void (*record)(void *ctx, const struct record *record);
+};
+
+struct overlay_config {
+	const struct credentials *credentials; /* borrowed */
+	const char *display_name;
+	bool transit;
+	uint32_t flood_below; /* as in router_config */
 };
 
 /* The parts, for those who look in (status) and for who joins them further. */
@@ -44,9 +52,8 @@ struct overlay {
 	struct timer router_timer;
 };
 
-/* `c` is borrowed.  NULL: GnuTLS does not take the certificate or the key. */
-struct overlay *overlay_new(struct loop *l, const struct credentials *c,
-			    const char *display_name, bool transit,
+/* NULL: GnuTLS does not take the certificate or the key. */
+struct overlay *overlay_new(struct loop *l, const struct overlay_config *c,
 			    const struct overlay_events *ev, void *ctx);
 /* Closes what is open; the events of that still come. */
 void overlay_free(struct overlay *o); /* NULL is allowed */

@@ -121,7 +121,7 @@ static void fill_info(const struct session *s, struct session_info *out)
 		.is_dialled = !quic_is_server(s->quic),
 		.is_up = s->state == SESSION_UP,
 		.confirmed = s->confirmed,
-		.mtu = session_link(s).mtu,
+		.claim = session_link(s),
 		.n_bytes_in = s->n_bytes_in,
 		.n_bytes_out = s->n_bytes_out,
 		.n_packets_in = s->n_packets_in,

@@ -31,7 +31,7 @@ struct session_info {
 	size_t chain_len;
 	nsec confirmed; /* 0: still shaking hands */
 	nsec rtt;
-	uint16_t mtu;                         /* circuit payload it carries */
+	struct msg_link claim;                /* what we say of the link */
 	uint64_t n_bytes_in, n_bytes_out;     /* UDP payload */
 	uint64_t n_packets_in, n_packets_out; /* circuit packets */
 	uint64_t n_dropped; /* circuit packets, by a full queue */

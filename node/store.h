@@ -24,10 +24,12 @@ struct loop;
 struct store;
 
 enum store_db {
-	STORE_PEERS,  /* key: node id */
-	STORE_ROUTES, /* key: digest of the proof */
-	STORE_NAMES,  /* key: short name */
-	STORE_EVENTS, /* key: wall_ms(8) number(4); see store_put_event() */
+	STORE_PEERS,   /* key: node id */
+	STORE_ROUTES,  /* key: digest of the proof */
+	STORE_NAMES,   /* key: short name */
+	STORE_EVENTS,  /* key: wall_ms(8) number(4); see store_put_event() */
+	STORE_RECORDS, /* where nodes are; key: node id */
+	STORE_SCORES,  /* of neighbours, 16 bits; key: node id */
 	STORE_DBS,
 };
 

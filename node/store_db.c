@@ -25,14 +25,13 @@
 #define SET_ASIDE_MAX   8 /* then the last one is overwritten */
 
 static const char *const db_names[STORE_DBS] = {
-	[STORE_PEERS] = "peers",
-	[STORE_ROUTES] = "routes",
-	[STORE_NAMES] = "names",
-	[STORE_EVENTS] = "events",
+	[STORE_PEERS] = "peers",     [STORE_ROUTES] = "routes",
+	[STORE_NAMES] = "names",     [STORE_EVENTS] = "events",
+	[STORE_RECORDS] = "records", [STORE_SCORES] = "scores",
 };
 /* Beside those of enum store_db: what the file itself is. */
 #define META_NAME "meta"
-#define META_DB   STORE_DBS
+#define META_DB   STORE_META_NUMBER
 
 /* ---- errors ---- */
 

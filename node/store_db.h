@@ -61,6 +61,10 @@ size_t store_file_load(struct store_file *f, enum store_db db,
 
 /* ---- records ---- */
 
+/* What stands for the database of the schema in its CRC: fixed, so that new
+ * databases do not make old files unreadable. */
+#define STORE_META_NUMBER 4
+
 #define STORE_RECORD_EXTRA 9 /* version, length, crc */
 
 /* Into `out` of len + STORE_RECORD_EXTRA bytes. */

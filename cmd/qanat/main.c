@@ -15,6 +15,8 @@ static const struct {
 	{ "links", cmd_links, "the sessions with neighbours" },
 	{ "routes", cmd_routes, "the proven paths: [DST]" },
 	{ "circuits", cmd_circuits, "the circuits that begin, end or pass" },
+	{ "trees", cmd_trees, "this node's place in the beacon trees" },
+	{ "path", cmd_path, "which way traffic goes: pin|avoid|auto DST" },
 	{ "ping", cmd_ping, "the way to DST and back" },
 	{ "trace", cmd_trace, "each hop of the circuit to DST" },
 	{ "check", cmd_check, "check the configuration and certificates" },

@@ -90,12 +90,12 @@ static void print_peers(const json_t *peers)
 
 static void print_links(const json_t *links)
 {
-	static const char *const columns[] = { "NODE",    "INTERFACE", "REMOTE",
-					       "STATE",   "UP",        "RTT",
-					       "MTU",     "RX/TX",     "QUEUED",
-					       "DROPPED", NULL };
+	static const char *const columns[] = { "NODE",   "INTERFACE", "REMOTE",
+					       "STATE",  "UP",        "RTT",
+					       "LOSS",   "MTU",       "RX/TX",
+					       "QUEUED", "DROPPED",   NULL };
 	struct table *t = table_new(columns);
-	char up[VALUE_MAX], rtt[VALUE_MAX];
+	char up[VALUE_MAX], rtt[VALUE_MAX], loss[VALUE_MAX];
 	const json_t *l;
 	size_t i;
 
@@ -103,12 +103,14 @@ static void print_links(const json_t *links)
 	{
 		value_s(up, json_object_get(l, "up_s"));
 		value_ms(rtt, json_object_get(l, "rtt_ms"));
+		value_percent(loss, json_object_get(l, "loss_percent"));
 		table_put(t, node_name(json_object_get(l, "node")));
 		table_put(t, member_text(l, "interface"));
 		table_put(t, member_text(l, "remote"));
 		table_put(t, member_text(l, "state"));
 		table_put(t, up);
 		table_put(t, rtt);
+		table_put(t, loss);
 		table_putf(t, "%lld", (long long)member_int(l, "mtu_bytes"));
 		peer_put_traffic(t, l);
 		table_putf(t, "%lld",

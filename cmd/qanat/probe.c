@@ -171,6 +171,18 @@ static void print_hops(const json_t *hops)
 	table_print(t, stdout);
 }
 
+static void print_blamed(const json_t *blamed)
+{
+	char age[VALUE_MAX];
+
+	if (!json_is_object(blamed))
+		return;
+	value_s(age, json_object_get(blamed, "s_ago"));
+	printf("avoided: the link from %s to %s lost packets %s ago\n",
+	       node_name(json_object_get(blamed, "from")),
+	       node_name(json_object_get(blamed, "to")), age);
+}
+
 static void print_trace(const json_t *reply)
 {
 	const json_t *node = json_object_get(reply, "node");
@@ -182,6 +194,7 @@ static void print_trace(const json_t *reply)
 	       member_text(node, "address"),
 	       (long long)member_int(reply, "mtu_bytes"), age);
 	print_hops(json_object_get(reply, "hops"));
+	print_blamed(json_object_get(reply, "blamed"));
 }
 
 int cmd_trace(int argc, char **argv)

@@ -17,5 +17,7 @@ int cmd_peers(int argc, char **argv);
 int cmd_links(int argc, char **argv);
 int cmd_routes(int argc, char **argv);
 int cmd_circuits(int argc, char **argv);
+int cmd_trees(int argc, char **argv);
+int cmd_path(int argc, char **argv);
 int cmd_ping(int argc, char **argv);
 int cmd_trace(int argc, char **argv);

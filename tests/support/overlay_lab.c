@@ -53,12 +53,21 @@ static void identity(void *ctx, const struct identity *who,
 	e->n_identities++;
 }
 
+static void record(void *ctx, const struct record *record)
+{
+	struct end *e = ctx;
+
+	(void)record;
+	e->n_records++;
+}
+
 static const struct overlay_events events = {
 	.session_up = session_up,
 	.session_down = session_down,
 	.route_added = route_event,
 	.route_gone = route_event,
 	.identity = identity,
+	.record = record,
 };
 
 static void packet(void *ctx, const struct node_id *peer, const uint8_t *data,
@@ -208,8 +217,13 @@ static void open_end(struct lab *lab, size_t i, const char *name)
 	e->lab = lab;
 	test_cert_make(&e->cert, &lab->ca, &spec);
 	test_credentials(&e->credentials, &lab->ca, &e->cert, NULL);
-	e->overlay =
-		overlay_new(lab->loop, &e->credentials, name, true, &events, e);
+	e->overlay = overlay_new(
+		lab->loop,
+		&(struct overlay_config){ .credentials = &e->credentials,
+					  .display_name = name,
+					  .transit = true,
+					  .flood_below = FLOOD_BELOW },
+		&events, e);
 	assert_non_null(e->overlay);
 	dests_set_requests(e->overlay->dests, request, e);
 	dest_set_packet_events(e->overlay->dests, &packet_events, e);

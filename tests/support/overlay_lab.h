@@ -23,7 +23,7 @@ struct end {
 	struct credentials credentials;
 	struct overlay *overlay;
 	union endpoint at;
-	int n_sessions, n_routes, n_identities, n_requests;
+	int n_sessions, n_routes, n_identities, n_records, n_requests;
 	struct stream *asked; /* the last request that came in */
 	uint8_t *held;        /* what the echo could not write yet */
 	size_t n_held;

@@ -284,7 +284,7 @@ static void two_nodes_meet_and_know_each_other(void **state)
 	assert_int_equal(s.dial, 5);
 	assert_int_equal(s.dial_peer, 9);
 	/* The loopback carries all that we would send. */
-	assert_int_equal(s.mtu, CIRCUIT_MTU_MAX);
+	assert_int_equal(s.claim.mtu, CIRCUIT_MTU_MAX);
 	assert_true(sessions_get(lab->b.sessions, lab->b.last, &s));
 	assert_false(s.is_dialled);
 	lab_free(lab);

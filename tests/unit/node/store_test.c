@@ -580,7 +580,7 @@ static void schema_write(uint32_t version)
 
 	strcpy(f.dir, dir);
 	assert_true(store_file_open(&f, &r));
-	store_record_write(record, "schema", 6, STORE_DBS, payload, 4);
+	store_record_write(record, "schema", 6, STORE_META_NUMBER, payload, 4);
 	assert_int_equal(mdb_txn_begin(f.env, NULL, 0, &txn), 0);
 	assert_int_equal(mdb_dbi_open(txn, "meta", 0, &dbi), 0);
 	assert_int_equal(mdb_put(txn, dbi, &key, &value, 0), 0);
