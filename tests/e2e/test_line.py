@@ -13,7 +13,7 @@ import pytest
 
 import line
 from netlab import LabError, PATIENCE, wait_for
-from servers import Echo
+from servers import Echo, Sshd
 
 
 @pytest.fixture(scope="module")
@@ -88,38 +88,15 @@ def test_iperf3(a, d):
     assert rate > 1
 
 
-@pytest.fixture
-def sshd(lab, d):
-    """A folder with the keys and the log of an sshd on D's address."""
-    folder = lab.dir / "sshd"
-    folder.mkdir(mode=0o700)
-    for key in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
-    os.makedirs("/run/sshd", exist_ok=True)  # its cage; Debian's unit makes it
-    (folder / "config").write_text(
-        f"ListenAddress [{d.address}]:2222\n"
-        f"HostKey {folder}/host\n"
-        f"AuthorizedKeysFile {folder}/user.pub\n"
-        "PidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin yes\n")
-    with open(folder / "log", "w") as log:
-        child = d.popen("/usr/sbin/sshd", "-D", "-e", "-f", folder / "config", stderr=log)
-    wait_for("sshd", lambda: d.listens(2222, d.address))
-    yield folder
-    child.terminate()
-    child.wait()
-
-
-@pytest.mark.skipif(not os.path.exists("/usr/sbin/sshd"), reason="no sshd")
-def test_ssh(a, d, sshd):
-    ssh = ["ssh", "-F", "none", "-i", sshd / "user", "-p", 2222, "-o", "StrictHostKeyChecking=no",
-           "-o", f"UserKnownHostsFile={sshd}/known", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={15 * PATIENCE}",
-           f"root@{d.address}"]
+@pytest.mark.skipif(not Sshd.is_there(), reason="no sshd")
+def test_ssh(a, d):
     data = os.urandom(300_000).hex()
-    try:
-        assert a.run(*ssh, "echo $SSH_CONNECTION").stdout.split()[::2] == [a.address, d.address]
-        assert a.run(*ssh, "cat", input=data).stdout == data
-    except LabError as e:
-        raise LabError(f"{e}\nsshd: {(sshd / 'log').read_text()}") from None
+    with Sshd(d) as sshd:
+        try:
+            assert a.run(*sshd.login(), "echo $SSH_CONNECTION").stdout.split()[::2] == [a.address, d.address]
+            assert a.run(*sshd.login(), "cat", input=data).stdout == data
+        except LabError as e:
+            raise LabError(f"{e}\nsshd: {sshd.log.read_text()}") from None
 
 
 def udp_echoes(host, d, port, data=b"through the tun"):
