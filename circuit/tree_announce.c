@@ -10,7 +10,9 @@
 #define SOON_NS   (2 * NS_PER_MS)
 #define SPREAD_NS (200 * NS_PER_US) /* a neighbour */
 #define REMIND_NS NS_PER_S
-#define LEVELS    8
+#define LEVELS    11
+/* A change that concerns all comes in several steps: so many are not slowed. */
+#define LEVELS_QUICK 4
 /* Changes with less between them than twice the hold-down lengthen it, and more
  * than four times shorten it; and at least these times. */
 #define PAUSE_SHORT_NS (6 * NS_PER_S)
@@ -33,9 +35,9 @@ static nsec soon(struct router *r, nsec now)
 
 static nsec hold_of_level(unsigned level)
 {
-	if (level == 0)
+	if (level < LEVELS_QUICK)
 		return TREE_HOLD_MIN_NS;
-	return time_min(NS_PER_S << (level - 1), TREE_HOLD_MAX_NS);
+	return time_min(NS_PER_S << (level - LEVELS_QUICK), TREE_HOLD_MAX_NS);
 }
 
 /* Of a better root there can be news only so often: between two of them it is
@@ -45,18 +47,28 @@ static bool is_better_root(const struct tree *t, const struct tree_branch *b)
 	return t->at->rank < b->told_rank;
 }
 
-static nsec held_until(const struct tree *t, const struct tree_branch *b)
-{
-	if (b->told_at == 0)
-		return 0;
-	if (is_better_root(t, b))
-		return b->told_at + TREE_HOLD_MIN_NS;
-	return b->told_at + hold_of_level(b->level);
-}
-
 static nsec longer(nsec a, nsec b)
 {
 	return a > b ? a : b;
+}
+
+static nsec hold_of(const struct tree *t, const struct tree_branch *b)
+{
+	return is_better_root(t, b) ? TREE_HOLD_MIN_NS
+				    : hold_of_level(b->level);
+}
+
+/* Whoever has withdrawn a place gives what he withdraws time to spread, lest
+ * his next place be one that is void already. */
+static nsec held_until(const struct tree *t, const struct tree_branch *b)
+{
+	nsec when = 0;
+
+	if (b->told_at != 0)
+		when = b->told_at + hold_of(t, b);
+	if (b->gone_at != 0)
+		when = longer(when, b->gone_at + TREE_HOLD_MIN_NS);
+	return when;
 }
 
 static bool is_short_pause(unsigned level, nsec pause)
@@ -109,14 +121,6 @@ static bool is_behind(const struct router *r, const struct tree *t,
 	       has_moved(b->told_link, session_cost(n->best));
 }
 
-/* What it knows is worse than nothing: the way it believes in is gone, and
- * others may run after it. */
-static bool is_ghost(const struct tree *t, const struct tree_branch *b)
-{
-	return b->told == TOLD_PLACE &&
-	       (t->at->rank > b->told_rank || place_end(t->at) > b->told_cost);
-}
-
 /* ---- sending ----------------------------------------------------------- */
 
 static void send_beat(struct router *r, struct tree *t, struct neighbour *n,
@@ -130,6 +134,7 @@ static void send_gone(struct router *r, struct tree *t, struct neighbour *n,
 		      nsec now)
 {
 	struct msg_beacon *m = &core_send(r, n->best->no, MSG_BEACON)->beacon;
+	struct tree_branch *b = branch_of(n, t);
 
 	memset(m, 0, sizeof *m);
 	m->root = (struct tree_root){ .tree = (uint8_t)t->no,
@@ -138,7 +143,8 @@ static void send_gone(struct router *r, struct tree *t, struct neighbour *n,
 	tree_root_seal(&m->root);
 	m->n = 1;
 	m->hop[0].id = r->config.self.id;
-	branch_of(n, t)->told = TOLD_GONE;
+	b->told = TOLD_GONE;
+	b->gone_at = now;
 }
 
 static void send_place(struct router *r, struct tree *t, struct neighbour *n,
@@ -157,8 +163,8 @@ static void send_place(struct router *r, struct tree *t, struct neighbour *n,
 	core_sign(r, own->sig, SIGN_TREE_HOP, payload, sizeof payload);
 	note_told(t, b, now);
 	b->told = TOLD_PLACE;
+	b->is_void = false;
 	b->told_link = own->cost;
-	b->told_cost = place_end(t->at);
 	b->told_rank = t->at->rank;
 	b->told_version = t->version;
 	r->n.n_beacon_sent++;
@@ -174,17 +180,14 @@ static nsec tell(struct router *r, struct tree *t, struct neighbour *n,
 
 	if (!is_behind(r, t, n))
 		return TIME_NEVER;
-	if (!is_to_know(r, t, n)) {
+	if (b->told == TOLD_PLACE && (b->is_void || !is_to_know(r, t, n)))
 		send_gone(r, t, n, now);
+	if (!is_to_know(r, t, n))
 		return TIME_NEVER;
-	}
-	if (held_until(t, b) <= now) {
-		send_place(r, t, n, now);
-		return TIME_NEVER;
-	}
-	if (is_ghost(t, b))
-		send_gone(r, t, n, now);
-	return held_until(t, b);
+	if (held_until(t, b) > now)
+		return held_until(t, b);
+	send_place(r, t, n, now);
+	return TIME_NEVER;
 }
 
 /* ---- timers ------------------------------------------------------------ */
@@ -228,11 +231,21 @@ void tree_announce_to(struct router *r, struct tree *t, struct neighbour *n,
 		return;
 	b = branch_of(n, t);
 	when = soon(r, now);
-	if (is_to_know(r, t, n) && !is_ghost(t, b) && held_until(t, b) > when)
+	if (is_to_know(r, t, n) && !(b->told == TOLD_PLACE && b->is_void) &&
+	    held_until(t, b) > when)
 		when = held_until(t, b);
 	if (b->due > when)
 		b->due = when;
 	set_timer(r, n->trees);
+}
+
+void tree_void(struct router *r, struct tree *t)
+{
+	struct neighbour *n, *next;
+
+	NEIGHBOURS_EACH(r, n, next)
+	if (n->trees != NULL)
+		branch_of(n, t)->is_void = true;
 }
 
 void tree_announce(struct router *r, struct tree *t, nsec now)

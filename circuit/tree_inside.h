@@ -45,7 +45,9 @@ struct tree_branch {
 	uint32_t told_cost; /* of our way from the root */
 	uint64_t told_rank; /* its root's */
 	uint64_t told_version;
+	bool is_void; /* what it was told is a way that is gone */
 	nsec told_at; /* our place, for the last time; 0: never */
+	nsec gone_at; /* that it is gone, likewise */
 	nsec due;     /* to be told then */
 	nsec beat_due;
 	nsec beat_at; /* it was passed a beat or beacon then */
@@ -74,7 +76,8 @@ struct tree {
 	uint64_t last_issued_ms;
 	nsec wait; /* to be root then if none was heard of */
 	nsec beat, beat_gap, refresh;
-	nsec retry;             /* something is to be verified again */
+	nsec settled; /* from then on it keeps apart from those before it */
+	nsec retry;   /* something is to be verified again */
 	uint64_t own_issued_ms; /* what we have signed last */
 };
 
@@ -134,6 +137,9 @@ void tree_set_timer(struct router *r, struct tree *t, nsec now);
 /* ---- tree_announce.c --------------------------------------------------- */
 
 void tree_announce(struct router *r, struct tree *t, nsec now);
+/* The place that neighbours know is not there any more: they are told so before
+ * they are told of another. */
+void tree_void(struct router *r, struct tree *t);
 void tree_announce_to(struct router *r, struct tree *t, struct neighbour *n,
 		      nsec now);
 /* A sign of life goes to our children, and to those who know of no root as good

@@ -4,6 +4,10 @@
 #include "circuit/tree_inside.h"
 #include "proto/base/mem.h"
 
+/* A tree that has just got its root has other things to do than to keep apart:
+ * costs change all over it. */
+#define SETTLE_NS (2 * NS_PER_S)
+
 /* Until a place is verified again for want of tokens or room. */
 #define CHECK_AGAIN_NS     NS_PER_S
 #define FAILED_AGAIN_NS    (2 * NS_PER_S)
@@ -135,16 +139,15 @@ static struct choice pick(struct router *r, struct tree *t, nsec now)
 
 	if (best.n == NULL)
 		return best;
-	if (t->no > 0)
+	if (t->no > 0 && t->settled <= now)
 		apart = find_best(r, t, &best, now);
 	if (cur.n == NULL || cur.p->rank != best.p->rank)
 		return apart.n != NULL ? apart : best;
-	if (apart.n != NULL) {
-		if (!is_good_apart(r, t, &cur, &best) ||
-		    is_much_cheaper(apart.cost, cur.cost))
-			return apart;
+	if (apart.n != NULL && (!is_good_apart(r, t, &cur, &best) ||
+				is_much_cheaper(apart.cost, cur.cost)))
+		return apart;
+	if (t->no > 0 && is_good_apart(r, t, &cur, &best))
 		return cur;
-	}
 	return is_much_cheaper(best.cost, cur.cost) ? best : cur;
 }
 
@@ -294,19 +297,31 @@ void tree_move(struct router *r, struct tree *t, struct place *at,
 	set_locator(r, t, now);
 }
 
-static void note_root(struct router *r, struct tree *t, const struct choice *c)
+static void note_root(struct router *r, struct tree *t, const struct choice *c,
+		      nsec now)
 {
 	const struct tree_root *root = &c->p->root;
 	bool is_same = id_equal(&t->newest.root, &root->root);
 
 	if (c->p->beat != NULL && c->p->beat->issued_ms > root->issued_ms)
 		root = c->p->beat;
-	if (!is_same)
+	if (!is_same) {
 		r->n.n_root_changes++;
+		t->settled = now + SETTLE_NS;
+	}
 	if (!is_same || root->issued_ms > t->newest.issued_ms)
 		t->newest = *root;
 	t->last_root = c->p->root.root;
 	t->last_issued_ms = c->p->root.issued_ms;
+}
+
+/* Whether we go because we have to: the parent has no place any more, or leads
+ * to a worse root.  Else the way that we had is still there. */
+static bool is_driven(struct router *r, const struct tree *t,
+		      const struct choice *c, nsec now)
+{
+	return t->parent != NULL &&
+	       (c->p->rank > t->at->rank || current(r, t, now).n == NULL);
 }
 
 static void adopt(struct router *r, struct tree *t, struct choice *c, nsec now)
@@ -316,7 +331,9 @@ static void adopt(struct router *r, struct tree *t, struct choice *c, nsec now)
 
 	if (old != NULL)
 		old->is_ours = false;
-	note_root(r, t, c);
+	if (is_driven(r, t, c, now))
+		tree_void(r, t);
+	note_root(r, t, c, now);
 	c->p->is_ours = true;
 	t->wait = t->beat = t->refresh = TIME_NEVER;
 	tree_move(r, t, place_copy(c->p), c->n, now);

@@ -109,6 +109,8 @@ void tree_set_timer(struct router *r, struct tree *t, nsec now)
 {
 	nsec when = t->retry;
 
+	if (t->settled > now)
+		when = time_min(when, t->settled);
 	if (t->at == NULL)
 		when = time_min(when, t->wait);
 	else if (t->parent == NULL)
