@@ -164,18 +164,12 @@ static void keep_peer(struct neighbours *nb, const struct node_id *id)
 
 static void keep_sighting(struct neighbours *nb, const struct peers_event *ev)
 {
-	static const char *const what[] = {
-		[SIGHTING_HEARD] = "heard",
-		[SIGHTING_UP] = "up",
-		[SIGHTING_DOWN] = "down",
-		[SIGHTING_FAILED] = "failed",
-	};
 	char name[NAME_ID_TEXT_MAX], at[ENDPOINT_TEXT_MAX], text[256];
 
 	name_of_id(name, &ev->id);
 	endpoint_text(at, &ev->sighting.at);
 	snprintf(text, sizeof text, "peer %s: node=%s at=%s error=\"%s\"",
-		 what[ev->sighting.what], name, at,
+		 sighting_word(ev->sighting.what), name, at,
 		 peer_error_text(ev->sighting.error));
 	store_put_event(nb->store, ev->sighting.when_ms, text);
 }

@@ -1,28 +1,13 @@
 #include "node/quic_table.h"
 
+#include <ngtcp2/ngtcp2_crypto.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "discovery/keyed_hash.h"
 #include "proto/base/mem.h"
 #include "proto/limits.h"
-
-/* Peers choose the first destination id, so the hash is keyed. */
-static uint8_t hash_key[crypto_shorthash_KEYBYTES];
-
-static unsigned cid_hash(const void *data, size_t len)
-{
-	uint8_t out[crypto_shorthash_BYTES];
-	unsigned h;
-
-	crypto_shorthash(out, data, len, hash_key);
-	memcpy(&h, out, sizeof h);
-	return h;
-}
-#define HASH_FUNCTION(key, len, out) ((out) = cid_hash((key), (len)))
-#include <uthash.h>
-
-#include <ngtcp2/ngtcp2_crypto.h>
 
 struct entry {
 	uint8_t cid[NGTCP2_MAX_CIDLEN];
@@ -33,18 +18,16 @@ struct entry {
 struct quic_table {
 	struct quic_tls *tls;
 	uint8_t reset_key[32];
+	uint8_t hash_key[HASH_KEY_BYTES]; /* peers choose the first ids */
 	struct entry *entries;
 };
 
 struct quic_table *quic_table_new(struct quic_tls *tls,
 				  const uint8_t reset_key[32])
 {
-	static const uint8_t zero[sizeof hash_key];
 	struct quic_table *t = mem_new(t);
 
-	/* One key per process. */
-	if (memcmp(hash_key, zero, sizeof hash_key) == 0)
-		randombytes_buf(hash_key, sizeof hash_key);
+	randombytes_buf(t->hash_key, sizeof t->hash_key);
 	t->tls = tls;
 	memcpy(t->reset_key, reset_key, sizeof t->reset_key);
 	return t;
@@ -71,6 +54,7 @@ struct quic_tls *quic_table_tls(const struct quic_table *t)
 
 static struct entry *find(struct quic_table *t, const uint8_t *cid, size_t len)
 {
+	const uint8_t *hash_key = t->hash_key;
 	struct entry *e = NULL;
 
 	if (len > 0 && len <= NGTCP2_MAX_CIDLEN)
@@ -80,6 +64,7 @@ static struct entry *find(struct quic_table *t, const uint8_t *cid, size_t len)
 
 void quic_table_add(struct quic_table *t, const ngtcp2_cid *cid, struct quic *q)
 {
+	const uint8_t *hash_key = t->hash_key;
 	struct entry *e;
 
 	if (find(t, cid->data, cid->datalen) != NULL)

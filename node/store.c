@@ -251,6 +251,7 @@ int store_open(struct store **out, struct loop *l, const char *dir, char *why,
 	struct store_result r;
 	int rv;
 
+	store_queue_init(&s->queue);
 	s->loop = l;
 	s->timer.fire = timer_fired;
 	rv = text_copy(s->file.dir, sizeof s->file.dir, dir) ? 0

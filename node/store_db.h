@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uthash.h>
 
+#include "discovery/keyed_hash.h"
 #include "node/store.h"
 
 /* One gathered write. */

@@ -1,32 +1,15 @@
-#include <stdint.h>
+#include "node/store_queue.h"
+
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <sodium.h>
-
-/* Peers choose ids: a keyed hash, so that they cannot choose collisions. */
-static unsigned keyed_hash(const void *key, size_t len);
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = keyed_hash(key, len))
-
-#include "node/store_queue.h"
 #include "proto/base/mem.h"
 
-/* Drawn once a process, when the first change is queued. */
-static uint8_t hash_key[crypto_shorthash_KEYBYTES];
-static bool has_hash_key;
-
-static unsigned keyed_hash(const void *key, size_t len)
+void store_queue_init(struct store_queue *q)
 {
-	uint8_t out[crypto_shorthash_BYTES];
-	unsigned h;
-
-	if (!has_hash_key) {
-		randombytes_buf(hash_key, sizeof hash_key);
-		has_hash_key = true;
-	}
-	crypto_shorthash(out, key, len, hash_key);
-	memcpy(&h, out, sizeof h);
-	return h;
+	*q = (struct store_queue){ .changes = NULL };
+	randombytes_buf(q->hash_key, sizeof q->hash_key);
 }
 
 static void change_free(struct change *c)
@@ -44,6 +27,8 @@ static void queue_remove(struct store_queue *q, struct change *c)
 
 static void queue_add(struct store_queue *q, struct change *c)
 {
+	const uint8_t *hash_key = q->hash_key;
+
 	HASH_ADD(hh, q->changes, id, sizeof c->id, c);
 	q->n++;
 	q->n_bytes += c->len;
@@ -52,6 +37,7 @@ static void queue_add(struct store_queue *q, struct change *c)
 bool store_queue_put(struct store_queue *q, enum store_db db, const void *key,
 		     size_t key_len, uint8_t *value, size_t len)
 {
+	const uint8_t *hash_key = q->hash_key;
 	struct change *c = mem_new(c), *old;
 
 	c->id.db = (uint8_t)db;
@@ -76,6 +62,7 @@ bool store_queue_put(struct store_queue *q, enum store_db db, const void *key,
 
 void store_queue_put_back(struct store_queue *q, struct change *batch)
 {
+	const uint8_t *hash_key = q->hash_key;
 	struct change *c, *next, *newer;
 
 	HASH_ITER (hh, batch, c, next) {
@@ -92,7 +79,8 @@ struct change *store_queue_take(struct store_queue *q)
 {
 	struct change *batch = q->changes;
 
-	*q = (struct store_queue){ .changes = NULL };
+	q->changes = NULL;
+	q->n = q->n_bytes = 0;
 	return batch;
 }
 

@@ -11,10 +11,12 @@
 #define STORE_WAITING_BYTES_MAX (16 * 1024 * 1024)
 
 struct store_queue {
+	uint8_t hash_key[HASH_KEY_BYTES]; /* peers choose ids */
 	struct change *changes; /* a uthash table, in order of arrival */
 	size_t n, n_bytes;
 };
 
+void store_queue_init(struct store_queue *q);
 /* Takes `value` (heap, or NULL to delete the key) over; false if there is no
  * room. */
 bool store_queue_put(struct store_queue *q, enum store_db db, const void *key,

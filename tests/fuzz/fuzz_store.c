@@ -42,9 +42,11 @@ static void remove_at_exit(void)
 
 static void commit(uint32_t from, uint32_t to, size_t bytes)
 {
-	struct store_queue q = { .changes = NULL };
+	struct store_queue q;
 	struct store_result r;
 	struct change *batch;
+
+	store_queue_init(&q);
 
 	for (uint32_t i = from; i < to; i++) {
 		bool is_del = i % 5 == 4;

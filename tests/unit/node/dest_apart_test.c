@@ -351,5 +351,7 @@ int main(void)
 		CASE(packets_take_the_channel_without_a_tag),
 	};
 
+	if (sodium_init() < 0)
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

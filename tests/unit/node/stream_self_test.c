@@ -223,5 +223,7 @@ int main(void)
 		CASE(datagrams_of_one_turn_are_bounded),
 	};
 
+	if (sodium_init() < 0)
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
