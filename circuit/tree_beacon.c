@@ -122,15 +122,13 @@ static void store(struct router *r, struct tree *t, struct neighbour *n,
 	remind(r, t, n, b->place, now);
 }
 
-/* The identities are there for which it waited; meanwhile another may have
- * come. */
+/* The identities are there for which it waited. */
 static void resume(struct router *r, struct tree *t, struct neighbour *n,
 		   const struct msg_beacon *m, nsec now)
 {
 	struct place *p = n->trees->branch[t->no].place;
 
-	if (p == NULL || p->state != PLACE_CHECKING || p->n != m->n ||
-	    memcmp(p->hop[p->n - 1].sig, m->hop[m->n - 1].sig, SIG_LEN) != 0)
+	if (!place_awaits(p, m))
 		return;
 	p->state = PLACE_NEW;
 	tree_choose(r, t, now);

@@ -104,6 +104,10 @@ uint32_t place_cost(const struct place *p, const struct neighbour *n);
 bool place_is_alike(const struct place *old, const struct place *new);
 uint64_t place_issued_ms(const struct place *p); /* newest sign of its root */
 
+/* Whether it is the place of this beacon that is being checked: another may
+ * have come meanwhile. */
+bool place_awaits(const struct place *p, const struct msg_beacon *b);
+
 /* Nodes whose identities must be known before it can be verified. */
 void place_missing(struct router *r, const struct place *p,
 		   struct id_list *missing, nsec now);

@@ -254,7 +254,7 @@ void tree_give_up(struct router *r, struct session *s,
 	struct place *p = place_of(s->peer, t->no);
 	unsigned doubled;
 
-	if (p == NULL || p->state != PLACE_CHECKING)
+	if (!place_awaits(p, b))
 		return;
 	doubled = p->n_failed < FAILED_DOUBLED_MAX ? p->n_failed
 						   : FAILED_DOUBLED_MAX;

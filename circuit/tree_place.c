@@ -163,6 +163,12 @@ uint64_t place_issued_ms(const struct place *p)
 	return p->root.issued_ms;
 }
 
+bool place_awaits(const struct place *p, const struct msg_beacon *b)
+{
+	return p != NULL && p->state == PLACE_CHECKING && p->n == b->n &&
+	       memcmp(p->hop[p->n - 1].sig, b->hop[b->n - 1].sig, SIG_LEN) == 0;
+}
+
 void place_missing(struct router *r, const struct place *p,
 		   struct id_list *missing, nsec now)
 {
