@@ -187,9 +187,22 @@ uint64_t look_parent_changes(const struct mesh *m)
 
 /* ---- graphs ------------------------------------------------------------ */
 
+struct mesh *look_nodes(uint64_t seed, size_t n)
+{
+	const struct mesh_options options = {
+		.flood_below = FLOOD_BELOW,
+		.is_cheap = true,
+	};
+	struct mesh *m = mesh_new_with(seed, &options);
+
+	for (size_t i = 0; i < n; i++)
+		mesh_add_node(m, true);
+	return m;
+}
+
 struct mesh *look_grid(size_t n)
 {
-	struct mesh *m = small_nodes(n * n);
+	struct mesh *m = look_nodes(1, n * n);
 
 	for (size_t i = 0; i < n * n; i++) {
 		if (i % n + 1 < n)
@@ -202,7 +215,7 @@ struct mesh *look_grid(size_t n)
 
 struct mesh *look_ring(size_t n)
 {
-	struct mesh *m = small_nodes(n);
+	struct mesh *m = look_nodes(1, n);
 
 	for (size_t i = 0; i < n; i++)
 		mesh_add_link(m, i, (i + 1) % n, &small_link);
@@ -219,12 +232,10 @@ static void add_random_link(struct mesh *m, struct rng *rng, size_t a, size_t b)
 
 struct mesh *look_random(uint64_t seed, size_t n, size_t n_more)
 {
-	struct mesh *m = mesh_new(seed);
+	struct mesh *m = look_nodes(seed, n);
 	struct rng rng;
 
 	rng_init(&rng, seed);
-	for (size_t i = 0; i < n; i++)
-		mesh_add_node(m, true);
 	for (size_t i = 1; i < n; i++)
 		add_random_link(m, &rng, i, rng_below(&rng, i));
 	while (n_more > 0) {

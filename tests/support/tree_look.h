@@ -25,6 +25,8 @@ struct tree_info look_tree(const struct mesh *m, size_t node, unsigned tree);
 uint64_t look_beacons_sent(const struct mesh *m);
 uint64_t look_parent_changes(const struct mesh *m);
 
+/* Without links; signatures that cost little. */
+struct mesh *look_nodes(uint64_t seed, size_t n);
 /* n × n nodes; links of small_link. */
 struct mesh *look_grid(size_t n);
 struct mesh *look_ring(size_t n);
