@@ -244,6 +244,7 @@ void hold_adopt(struct router *r, struct hold *h, struct circuit *c, nsec now)
 	add(h, c, now);
 	c->wakes_hold = true;
 	h->n_vain = 0;
+	h->is_asked = false;
 	if (carrying == NULL || (carrying->has_failed && h->pinned == 0))
 		hold_switch(r, h, c->no, now);
 	seek_within(h, now + HOLD_SPARE_SOON_NS);
@@ -414,10 +415,19 @@ static void seek(struct router *r, struct hold *h, nsec now)
 	seek_start(r, &h->target, k != NULL ? &avoid : h->lost, now);
 }
 
+void hold_asked(struct router *r, const struct node_id *target)
+{
+	struct hold *h = hold_find(r, target);
+
+	if (h != NULL)
+		h->is_asked = true;
+}
+
 bool hold_unreachable(struct router *r, const struct node_id *target, nsec now)
 {
 	struct hold *h = hold_find(r, target);
 	struct held *k = h != NULL ? hold_held(h, h->carries) : NULL;
+	bool was_asked;
 
 	if (k == NULL)
 		return false;
@@ -428,7 +438,9 @@ bool hold_unreachable(struct router *r, const struct node_id *target, nsec now)
 		k->next_test = now;
 		hold_stir(r, h, now);
 	}
-	return true;
+	was_asked = h->is_asked;
+	h->is_asked = false;
+	return !was_asked;
 }
 
 void holds_session_up(struct router *r, nsec now)

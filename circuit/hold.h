@@ -26,6 +26,8 @@ void holds_deinit(struct router *r);
  * had. */
 void hold_circuit_up(struct router *r, struct circuit *c, nsec now);
 void hold_circuit_down(struct router *r, struct circuit *c, nsec now);
+/* router_connect() was called: what comes of it is for the node, too. */
+void hold_asked(struct router *r, const struct node_id *target);
 /* True if only a spare was missed, which nobody else wants to know. */
 bool hold_unreachable(struct router *r, const struct node_id *target, nsec now);
 /* A new link may give what was not there. */

@@ -1,7 +1,7 @@
 #include "circuit/hold_gauge.h"
 
-#define WAIT_SLACK_NS (100 * NS_PER_MS)
-#define WAIT_MIN_NS   (150 * NS_PER_MS)
+#define WAIT_SLACK_NS (150 * NS_PER_MS)
+#define WAIT_MIN_NS   (200 * NS_PER_MS)
 #define WAIT_MAX_NS   (3 * NS_PER_S)
 
 /* Fewer packets than these say little. */

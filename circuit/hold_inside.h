@@ -33,7 +33,8 @@ struct held {
 
 struct hold {
 	struct node_id target;
-	bool is_held; /* else it is only pinned */
+	bool is_held;  /* else it is only pinned */
+	bool is_asked; /* the node wants a circuit, and be told if not */
 	struct held held[HELD_MAX];
 	unsigned n;
 	circuit_no carries, spare, pinned;

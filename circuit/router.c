@@ -247,6 +247,7 @@ void router_connect(struct router *r, const struct node_id *target,
 	struct hop_list hops;
 	bool avoids = avoid != 0 && circuit_path(r, avoid, &hops);
 
+	hold_asked(r, target);
 	seek_start(r, target, avoids ? &hops : NULL, now);
 }
 

@@ -23,6 +23,13 @@ void channel_mark(struct channel *c)
 	c->set->dirty = c;
 }
 
+/* The period is what it should be again after the flush. */
+void channel_ping(struct channel *c)
+{
+	quic_set_keep_alive(c->quic, 1);
+	channel_mark(c);
+}
+
 /* ---- life ---- */
 
 static void timer_fired(struct timer *t)

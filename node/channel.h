@@ -55,6 +55,8 @@ const struct identity *channels_self(const struct channels *set);
 void channels_circuit_up(struct channels *set, circuit_no c,
 			 const struct node_id *peer, bool is_origin);
 void channels_circuit_down(struct channels *set, circuit_no c);
+/* Our channels to its far end use this circuit of ours from now on. */
+void channels_circuit_carries(struct channels *set, circuit_no c);
 /* A packet arrived on a circuit that ends here. */
 void channels_receive(struct channels *set, circuit_no c,
 		      const struct packet *p);

@@ -132,6 +132,8 @@ ngtcp2_path channel_path(struct channel *c);
 /* A stranded channel is kept for this long. */
 #define STRANDED_NS (20 * NS_PER_S)
 void channel_mark(struct channel *c);
+/* The next flush sends something that is acknowledged. */
+void channel_ping(struct channel *c);
 void channel_end(struct channel *c, const char *why);
 
 /* channel_write.c */

@@ -15,12 +15,17 @@ struct lane *lane_find(struct channels *set, circuit_no circuit)
 	return l;
 }
 
+/* What was under way on the old circuit may be lost.  A PING over the new one
+ * tells the far end of the change, and its acknowledgement tells us what to
+ * repair, long before a timer would. */
 static void set_lane(struct channel *c, struct lane *l)
 {
 	if (c->lane == l)
 		return;
-	if (c->stranded_since != 0 || c->lane != NULL)
+	if (c->stranded_since != 0 || c->lane != NULL) {
 		c->set->counters.n_switched++;
+		channel_ping(c);
+	}
 	c->lane = l;
 	c->stranded_since = 0;
 	channel_mark(c);
@@ -42,6 +47,16 @@ void channels_circuit_up(struct channels *set, circuit_no circuit,
 		    !c->is_ending && id_equal(&c->peer, peer))
 			set_lane(c, l);
 	}
+}
+
+void channels_circuit_carries(struct channels *set, circuit_no circuit)
+{
+	struct lane *l = lane_find(set, circuit);
+
+	for (struct channel *c = set->all; l != NULL && c != NULL; c = c->next)
+		if (c->is_client && !c->is_ending &&
+		    id_equal(&c->peer, &l->peer))
+			set_lane(c, l);
 }
 
 static void strand(struct channel *c, circuit_no lost)

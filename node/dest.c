@@ -23,6 +23,9 @@ enum {
 /* A channel unused for so long is not worth a new path. */
 #define IDLE_NS (20 * NS_PER_S)
 
+/* Without a stream or packet for so long a node is held no longer. */
+#define UNHOLD_NS (60 * NS_PER_S)
+
 static uint8_t hash_key[HASH_KEY_BYTES];
 
 struct dests *dests_new(struct loop *l, struct router *r)
@@ -89,6 +92,40 @@ static bool all_idle(const struct dest *t)
 	return t == NULL;
 }
 
+/* ---- holding: a spare circuit while there is something to lose ---- */
+
+static bool is_worth_holding(const struct dest *t)
+{
+	const struct channel *c = t->client;
+
+	return c != NULL && channel_is_up(c) &&
+	       (!channel_is_unused(c) ||
+		loop_now(t->dests->loop) - channel_last_used(c) < UNHOLD_NS);
+}
+
+static void hold_as_needed(struct dest *main)
+{
+	struct dests *d = main->dests;
+	const struct dest *t = main;
+
+	while (t != NULL && !is_worth_holding(t))
+		t = t->apart;
+	loop_timer_set(d->loop, &main->unused,
+		       t != NULL ? loop_now(d->loop) + UNHOLD_NS : TIME_NEVER);
+	if (main->is_held == (t != NULL))
+		return;
+	main->is_held = t != NULL;
+	if (main->is_held)
+		router_hold(d->router, &main->id, loop_now(d->loop));
+	else
+		router_release(d->router, &main->id, loop_now(d->loop));
+}
+
+static void unused_fired(struct timer *timer)
+{
+	hold_as_needed(container_of(timer, struct dest, unused));
+}
+
 static void drop_dest(struct dest *t)
 {
 	HASH_DEL(t->dests->table, t);
@@ -96,6 +133,7 @@ static void drop_dest(struct dest *t)
 		struct dest *next = t->apart;
 
 		loop_timer_set(t->dests->loop, &t->retry, TIME_NEVER);
+		loop_timer_set(t->dests->loop, &t->unused, TIME_NEVER);
 		free(t);
 		t = next;
 	}
@@ -166,6 +204,7 @@ struct dest *dest_new(struct dests *d, const struct node_id *id)
 	t->streams_tail = &t->streams;
 	t->packets_tail = &t->packets;
 	t->retry.fire = retry_fired;
+	t->unused.fire = unused_fired;
 	return t;
 }
 
@@ -205,14 +244,32 @@ static bool is_unreachable(const struct dest *t)
 	       (t->client == NULL || channel_circuit(t->client) == 0);
 }
 
+static void open_channel(struct dest *t, circuit_no circuit)
+{
+	struct dests *d = t->dests;
+
+	t->client = channel_connect(d->channels, circuit, &t->tag);
+	if (t->client == NULL)
+		give_up(t, false);
+	else
+		loop_timer_set(d->loop, &t->retry,
+			       loop_now(d->loop) + SILENT_NS);
+}
+
 static void connect_dest(struct dest *t)
 {
 	struct dests *d = t->dests;
+	struct hold_info held;
 
 	if (t->is_connecting || t->client != NULL)
 		return;
 	t->is_connecting = true;
 	t->began = loop_now(d->loop);
+	/* Another channel's circuit will do. */
+	if (router_hold_find(d->router, &t->id, &held) && held.carries != 0) {
+		open_channel(t, held.carries);
+		return;
+	}
 	router_connect(d->router, &t->id, 0, loop_now(d->loop));
 }
 
@@ -237,8 +294,6 @@ void dests_network_changed(struct dests *d)
 
 static void circuit_up(struct dest *t, const struct router_event *ev)
 {
-	struct dests *d = t->dests;
-
 	if (t->client != NULL && channel_is_up(t->client)) {
 		/* The stranded channel has taken it already. */
 		t->unreachable_until = 0;
@@ -248,12 +303,7 @@ static void circuit_up(struct dest *t, const struct router_event *ev)
 
 	if (!t->is_connecting || t->client != NULL)
 		return;
-	t->client = channel_connect(d->channels, ev->circuit, &t->tag);
-	if (t->client == NULL)
-		give_up(t, false);
-	else
-		loop_timer_set(d->loop, &t->retry,
-			       loop_now(d->loop) + SILENT_NS);
+	open_channel(t, ev->circuit);
 }
 
 static void unreachable(struct dest *t, const struct router_event *ev)
@@ -311,6 +361,7 @@ static void channel_up(void *ctx, struct channel *c)
 	}
 	t->streams_tail = &t->streams;
 	t->n_streams = 0;
+	hold_as_needed(dest_find(d, &t->id));
 	dest_report_all(t, true, false);
 }
 
@@ -333,6 +384,7 @@ static void channel_down(void *ctx, struct channel *c, const char *why)
 		return;
 	t->client = NULL;
 	loop_timer_set(d->loop, &t->retry, TIME_NEVER);
+	hold_as_needed(dest_find(d, &t->id));
 	if (channel_circuit(c) != 0)
 		leave_circuit(d, channel_circuit(c));
 	give_up(t, false);
@@ -455,6 +507,7 @@ struct stream *dest_stream_apart(struct dests *d, const struct dest_tag *tag,
 	}
 	if (t->client != NULL && channel_is_up(t->client)) {
 		channel_add_stream(t->client, s);
+		hold_as_needed(dest_find(d, id));
 		return s;
 	}
 	*t->streams_tail = s;
@@ -484,6 +537,7 @@ enum dest_packet_verdict dest_packet(struct dests *d, const struct node_id *id,
 				     size_t *mtu)
 {
 	struct dest *t = dest_find(d, id);
+	enum dest_packet_verdict v;
 	struct channel *c;
 
 	if (t == NULL)
@@ -491,8 +545,12 @@ enum dest_packet_verdict dest_packet(struct dests *d, const struct node_id *id,
 	if (t == NULL)
 		return DEST_UNREACHABLE;
 	c = packet_channel(t);
-	if (c != NULL && channel_circuit(c) != 0)
-		return channel_send_ip(c, packet, len, mtu);
+	if (c != NULL && channel_circuit(c) != 0) {
+		v = channel_send_ip(c, packet, len, mtu);
+		if (!t->is_held && c == t->client)
+			hold_as_needed(t);
+		return v;
+	}
 	if (is_unreachable(t))
 		return DEST_UNREACHABLE;
 	if (len > PACKET_BYTES_MAX) {

@@ -40,6 +40,9 @@ struct dest {
 	nsec began;
 	struct timer retry;
 	circuit_no lost;
+	/* Only of the one whose tag is zero: the router holds the node. */
+	bool is_held;
+	struct timer unused;
 };
 
 struct dests {

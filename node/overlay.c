@@ -168,7 +168,7 @@ static void handle_event(struct overlay *o, const struct router_event *ev)
 			o->events->identity(o->ctx, who, chain, chain_len);
 		break;
 	case ROUTER_CARRIES:
-		dests_handle_event(o->dests, ev);
+		channels_circuit_carries(o->channels, ev->circuit);
 		break;
 	case ROUTER_RECORD:
 		o->events->record(o->ctx, ev->record);
