@@ -49,9 +49,28 @@ static void reference_from(const struct lab *l, size_t from,
 	net_distances(&l->net, from, 0, NULL, r->delay, NULL);
 }
 
+/* One value of each pair whose circuit came up. */
+struct samples {
+	double *path, *circuit, *stretch;
+};
+
+static double in_round_trips(nsec took, nsec one_way)
+{
+	return ((double)took - (double)SLACK_NS) / (2 * (double)one_way);
+}
+
+static void note_up(const struct lab *l, const struct ask *a,
+		    const struct reference *ref, size_t i, struct samples *s)
+{
+	s->path[i] = in_round_trips(a->proved_at - a->at, ref->delay[a->to]);
+	s->circuit[i] = in_round_trips(a->up_at - a->at, ref->delay[a->to]);
+	s->stretch[i] = (double)lab_circuit_cost(l, a->from, a->circuit) /
+			(double)ref->cost[a->to];
+}
+
 static void measure_pair(struct lab *l, size_t from, size_t to,
 			 const struct reference *ref, struct setup_figures *out,
-			 double *first, double *stretch)
+			 struct samples *s)
 {
 	const struct ask *a;
 
@@ -60,15 +79,8 @@ static void measure_pair(struct lab *l, size_t from, size_t to,
 	a = &l->asks[0];
 	lab_await(l, WAIT_NS);
 	out->n_asked++;
-	if (a->up_at != 0) {
-		first[out->n_up] =
-			((double)(a->up_at - a->at) - (double)SLACK_NS) /
-			(2 * (double)ref->delay[to]);
-		stretch[out->n_up] =
-			(double)lab_circuit_cost(l, from, a->circuit) /
-			(double)ref->cost[to];
-		out->n_up++;
-	}
+	if (a->up_at != 0)
+		note_up(l, a, ref, out->n_up++, s);
 	lab_run(l, TAIL_NS);
 	out->messages += (double)lab_n_setup(l);
 	out->with_queries +=
@@ -81,37 +93,48 @@ static void measure_pair(struct lab *l, size_t from, size_t to,
 	lab_asks_clear(l);
 }
 
-void setup_measure(struct lab *l, size_t n_pairs, struct setup_figures *out)
+static void measure_pairs(struct lab *l, size_t n_pairs,
+			  struct setup_figures *out, struct samples *s)
 {
-	double *first = mem_calloc(n_pairs, sizeof *first);
-	double *stretch = mem_calloc(n_pairs, sizeof *stretch);
 	struct reference ref = {
 		.cost = mem_calloc(l->net.n, sizeof *ref.cost),
 		.delay = mem_calloc(l->net.n, sizeof *ref.delay),
 		.n_hops = mem_calloc(l->net.n, sizeof *ref.n_hops),
 	};
 
-	*out = (struct setup_figures){ 0 };
 	while (out->n_asked < n_pairs) {
 		size_t from, to;
 
 		lab_pick_pair(l, &from, &to);
 		reference_from(l, from, &ref);
-		if (ref.n_hops[to] > HOPS_MAX) {
+		if (ref.n_hops[to] > HOPS_MAX)
 			out->n_too_far++;
-			continue;
-		}
-		measure_pair(l, from, to, &ref, out, first, stretch);
+		else
+			measure_pair(l, from, to, &ref, out, s);
 	}
-	out->messages /= (double)out->n_asked;
-	out->with_queries /= (double)out->n_asked;
-	out->first_path = median(first, out->n_up);
-	out->stretch = median(stretch, out->n_up);
-	free(first);
-	free(stretch);
 	free(ref.cost);
 	free(ref.delay);
 	free(ref.n_hops);
+}
+
+void setup_measure(struct lab *l, size_t n_pairs, struct setup_figures *out)
+{
+	struct samples s = {
+		.path = mem_calloc(n_pairs, sizeof *s.path),
+		.circuit = mem_calloc(n_pairs, sizeof *s.circuit),
+		.stretch = mem_calloc(n_pairs, sizeof *s.stretch),
+	};
+
+	*out = (struct setup_figures){ 0 };
+	measure_pairs(l, n_pairs, out, &s);
+	out->messages /= (double)out->n_asked;
+	out->with_queries /= (double)out->n_asked;
+	out->first_path = median(s.path, out->n_up);
+	out->first_circuit = median(s.circuit, out->n_up);
+	out->stretch = median(s.stretch, out->n_up);
+	free(s.path);
+	free(s.circuit);
+	free(s.stretch);
 }
 
 /* ---- rows -------------------------------------------------------------- */
@@ -152,6 +175,8 @@ static void add_rows(struct plan *p, const struct setup_case *c,
 	table_add(t, f->first_path, "RTT", WANT_AT_MOST, 2.5, seed,
 		  "first usable path less 50 ms, median, %s, %zu nodes", kind,
 		  c->n);
+	table_add(t, f->first_circuit, "RTT", WANT_NOTHING, 0, seed,
+		  "circuit up less 50 ms, median, %s, %zu nodes", kind, c->n);
 	table_add(t, f->stretch, "", WANT_AT_MOST, c->stretch_max, seed,
 		  "stretch of the chosen path, median, %s, %zu nodes", kind,
 		  c->n);

@@ -32,9 +32,10 @@ struct setup_figures {
 	double messages;     /* per new circuit, mean */
 	double with_queries; /* and those which ask for certificates */
 	unsigned busiest;
-	double first_path; /* median of (time - 50 ms) / best round trip */
-	double stretch;    /* median */
-	double idle_kb_s;  /* per node; 0: not asked for */
+	/* Medians of (time - 50 ms) / best round trip. */
+	double first_path, first_circuit;
+	double stretch;   /* median */
+	double idle_kb_s; /* per node; 0: not asked for */
 };
 struct lab;
 void setup_measure(struct lab *l, size_t n_pairs, struct setup_figures *out);

@@ -48,9 +48,11 @@ static void on_sent(void *ctx, size_t from, size_t to, enum msg_type type,
 	l->n_in[to]++;
 }
 
-static void ask_ended(struct ask *a, const struct router_event *ev, nsec now)
+static void ask_note(struct ask *a, const struct router_event *ev, nsec now)
 {
-	if (a->up_at != 0)
+	if (ev->type == ROUTER_ROUTE_ADDED && a->proved_at == 0)
+		a->proved_at = now;
+	if (ev->type == ROUTER_ROUTE_ADDED || a->up_at != 0)
 		return;
 	if (ev->type == ROUTER_CIRCUIT_UP) {
 		a->up_at = now;
@@ -66,14 +68,14 @@ static void on_event(void *ctx, size_t node, const struct router_event *ev)
 	struct lab *l = ctx;
 
 	flow_event(l, node, ev);
-	if (ev->type != ROUTER_UNREACHABLE &&
+	if (ev->type != ROUTER_UNREACHABLE && ev->type != ROUTER_ROUTE_ADDED &&
 	    (ev->type != ROUTER_CIRCUIT_UP || !ev->is_origin))
 		return;
 	for (size_t i = 0; i < l->n_asks; i++)
 		if (l->asks[i].from == node &&
 		    id_equal(&ev->peer,
 			     &mesh_identity(l->mesh, l->asks[i].to)->id))
-			ask_ended(&l->asks[i], ev, mesh_now(l->mesh));
+			ask_note(&l->asks[i], ev, mesh_now(l->mesh));
 }
 
 static void on_delivered(void *ctx, const struct mesh_delivery *d)

@@ -23,7 +23,8 @@ struct flow;
 struct ask {
 	size_t from, to;
 	nsec at;
-	nsec up_at, failed_at; /* 0: not so far */
+	nsec proved_at;        /* a whole signed path is there; 0: not so far */
+	nsec up_at, failed_at; /* likewise */
 	bool is_proved;        /* the failure */
 	circuit_no circuit;
 };
