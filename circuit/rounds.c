@@ -172,10 +172,17 @@ static nsec patience_of(const struct seek *k, struct distance d, nsec now)
 	return time_min(ms * NS_PER_MS, left);
 }
 
+/* The link to the target itself is what is to be avoided. */
+static bool is_link_avoided(const struct seek *k)
+{
+	return k->avoid != NULL && k->avoid->n == 1;
+}
+
 /* The best first hop, or one that has no copy of this round yet and is not much
  * worse.  NULL: none, or all that would do have one; a second one would be a
  * duplicate there. */
-static struct neighbour *first_hop(struct router *r, const struct ring *g,
+static struct neighbour *first_hop(struct router *r, const struct seek *k,
+				   const struct ring *g,
 				   const struct steering *how, nsec now)
 {
 	struct neighbour *n, *next, *unused = NULL;
@@ -183,7 +190,8 @@ static struct neighbour *first_hop(struct router *r, const struct ring *g,
 
 	NEIGHBOURS_EACH(r, n, next)
 	{
-		if (n->best == NULL)
+		if (n->best == NULL ||
+		    (is_link_avoided(k) && id_equal(&n->id, &k->target)))
 			continue;
 		s = steer_score(r, n, how, now);
 		if (s < best)
@@ -208,7 +216,7 @@ static void send_copy(struct router *r, struct seek *k, struct ring *g,
 
 	if (d.cost == COORD_DISTANCE_NONE)
 		return;
-	n = first_hop(r, g, how, now);
+	n = first_hop(r, k, g, how, now);
 	if (n == NULL)
 		return;
 	wait = patience_of(k, d, now);
@@ -380,7 +388,7 @@ static void begin(struct router *r, struct seek *k, nsec now)
 		return;
 	}
 	avoid_what_is_known(r, k, now);
-	if (s != NULL && (k->avoid == NULL || k->avoid->n != 1))
+	if (s != NULL && !is_link_avoided(k))
 		ask_directly(r, k, s, now);
 	else
 		look_up(r, k, now);
