@@ -23,7 +23,7 @@ static bool is_of(const struct steer_lab *l, size_t node, const struct msg *m)
 		return id_equal(&m->probe.origin, &id);
 	if (m->type == MSG_ANSWER)
 		return id_equal(&m->answer.route.target, &id);
-	return m->type != MSG_NAK;
+	return m->type != MSG_NAK && m->type != MSG_PEER_INFO;
 }
 
 static bool filter(void *ctx, size_t from, size_t to, struct msg *m)

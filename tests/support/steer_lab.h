@@ -18,7 +18,8 @@ struct steer_lab {
 	/* PROBE, ANSWER, NAK and LOOKUP. */
 	struct steer_seen *seen;
 	size_t n_seen;
-	/* This node passes on nothing of others: no probe, answer, NAK. */
+	/* This node passes on nothing of others: no probe, answer, NAK, name.
+	 */
 	bool is_silent[64];
 	/* May change what is sent; after `seen` has it. */
 	void (*alter)(struct steer_lab *l, size_t from, size_t to,
