@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "circuit/core.h"
+#include "circuit/record_office.h"
 #include "circuit/record_table.h"
 #include "proto/base/mem.h"
 
@@ -22,6 +23,8 @@ void records_deinit(struct router *r)
 	stored_deinit(&r->records.kept);
 	stored_deinit(&r->records.cached);
 	stored_deinit(&r->records.own);
+	parts_deinit(r);
+	offices_deinit(r);
 	free(r->records.scratch);
 }
 
@@ -117,6 +120,7 @@ static void report(struct router *r, struct stored_record *s)
 static void kept_remove(struct router *r, struct stored_record *s)
 {
 	r->records.n_restored -= s->is_restored;
+	r->records.parts.n_kept[record_part(&s->id)]--;
 	stored_remove(&r->records.kept, s);
 }
 
@@ -144,6 +148,7 @@ static bool kept_set(struct router *r, const struct record *rec,
 	s = stored_set(r, &r->records.kept, rec, now);
 	s->is_restored = is_restored;
 	r->records.n_restored += is_restored;
+	r->records.parts.n_kept[record_part(&s->id)]++;
 	if (!is_restored && !core_is_self(r, &s->id))
 		report(r, s);
 	return true;
@@ -274,6 +279,8 @@ static void sweep(struct router *r, nsec now)
 {
 	kept_expire(r, now);
 	stored_expire(&r->records.cached, now);
+	parts_sweep(r, now);
+	offices_sweep(r, now);
 	timers_set(&r->timers, &r->records.sweep, now + SWEEP_NS);
 }
 

@@ -9,9 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "circuit/record_part.h"
 #include "circuit/router.h"
 #include "circuit/timer.h"
 
+struct office;        /* record_office.h */
 struct stored_record; /* record_table.h */
 
 struct records {
@@ -31,6 +33,9 @@ struct records {
 	/* Since when we have been the root of a tree; 0: we are not. */
 	nsec root_since[TREES];
 	struct timer sweep;
+	/* Of large networks. */
+	struct parts parts;
+	struct office *office[TREES]; /* NULL: nobody has registered */
 };
 
 void records_init(struct router *r, nsec now);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "circuit/core.h"
+#include "circuit/record_office.h"
 #include "circuit/record_table.h"
 #include "circuit/tree.h"
 
@@ -30,10 +31,12 @@ static void note_offices(struct router *r, nsec now)
 	for (unsigned i = 0; i < TREES; i++) {
 		nsec *since = &r->records.root_since[i];
 
-		if (!tree_is_root(r, i))
+		if (!tree_is_root(r, i)) {
 			*since = 0;
-		else if (*since == 0)
+			office_close(r, i);
+		} else if (*since == 0) {
 			*since = now;
+		}
 	}
 }
 
@@ -51,8 +54,12 @@ uint32_t records_n_nodes(const struct router *r)
 	uint32_t n = (uint32_t)records_n_kept(r);
 	unsigned n_roots = 0;
 
-	for (unsigned i = 0; i < TREES; i++)
+	for (unsigned i = 0; i < TREES; i++) {
+		uint32_t n_handed = office_n_records(r, i);
+
 		n_roots += tree_is_root(r, i);
+		n = n_handed > n ? n_handed : n;
+	}
 	if (n_roots == 0)
 		return 0;
 	return n_roots == 1

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "circuit/core.h"
+#include "circuit/record_office.h"
 #include "circuit/record_table.h"
 #include "circuit/tree.h"
 #include "proto/base/mem.h"
@@ -16,8 +17,7 @@ static void request_free(struct router *r, struct request *q)
 
 void requests_init(struct router *r)
 {
-	for (unsigned i = 0; i < TREES; i++)
-		r->requests.stores[i].timer.kind = TIMER_STORE;
+	stores_init(r);
 }
 
 void requests_deinit(struct router *r)
@@ -29,225 +29,51 @@ void requests_deinit(struct router *r)
 		request_free(r, q);
 }
 
-static struct request *request_find(struct router *r, const struct nonce *nonce)
+struct request *request_find(struct router *r, const struct nonce *nonce,
+			     const struct node_id *replier)
 {
+	struct request_key key = { .nonce = *nonce, .replier = *replier };
 	struct request *q;
 
-	TABLE_FIND(&r->table_key, hh, r->requests.all, nonce, sizeof *nonce, q);
+	TABLE_FIND(&r->table_key, hh, r->requests.all, &key, sizeof key, q);
 	return q;
 }
 
-/* ---- sending on -------------------------------------------------------- */
-
-/* Where requests in this tree go from here; NULL: nowhere. */
-static struct session *way_up(struct router *r, unsigned tree)
-{
-	const struct neighbour *up = tree_parent(r, tree);
-
-	return up != NULL ? up->best : NULL;
-}
-
-static struct request *request_add(struct router *r, enum msg_type type,
-				   const struct nonce *nonce,
-				   const struct node_id *id, unsigned tree,
-				   const struct session *up, nsec wait,
-				   nsec now)
+struct request *request_add(struct router *r, enum msg_type type,
+			    const struct nonce *nonce, const struct node_id *id,
+			    unsigned tree, const struct request_way *w,
+			    nsec wait, nsec now)
 {
 	struct request *q = mem_new(q);
 
-	q->nonce = *nonce;
+	q->key = (struct request_key){ .nonce = *nonce,
+				       .replier = w->to->peer->id };
 	q->type = type;
 	q->id = *id;
-	q->replier = up->peer->id;
 	q->tree = (uint8_t)tree;
+	q->is_handed = w->is_handed;
 	q->timer.kind = TIMER_REQUEST;
 	timers_set(&r->timers, &q->timer, now + wait);
-	TABLE_ADD(&r->table_key, hh, r->requests.all, nonce, sizeof q->nonce,
-		  q);
+	TABLE_ADD(&r->table_key, hh, r->requests.all, key, sizeof q->key, q);
 	return q;
 }
 
-/* Twice the cost of the way to the root. */
-static nsec own_wait(const struct router *r, unsigned tree)
-{
-	const struct coord *at = &trees_locator(r)->tree[tree];
-	uint16_t cost = at->n > 0 ? at->hop[at->n - 1].cost : 0;
-
-	return time_min(2 * (nsec)cost * 100 * NS_PER_US + REQUEST_SLACK_NS,
-			REQUEST_WAIT_MAX_NS);
-}
-
 struct request *request_own(struct router *r, enum msg_type type,
-			    const struct node_id *id, unsigned tree, nsec now)
+			    const struct node_id *id, unsigned tree,
+			    const struct request_way *w, nsec now)
 {
-	struct session *up = way_up(r, tree);
-	struct nonce nonce;
+	struct nonce nonce = core_nonce(r);
 
-	if (up == NULL)
-		return NULL;
-	nonce = core_nonce(r);
-	return request_add(r, type, &nonce, id, tree, up, own_wait(r, tree),
-			   now);
+	r->n.n_handed_over += w->is_handed;
+	return request_add(r, type, &nonce, id, tree, w,
+			   request_wait(r, tree, w, now), now);
 }
 
-struct session *request_session(struct router *r, const struct request *q)
-{
-	return session_to(r, &q->replier);
-}
-
-static void refuse(struct router *r, session_no to, const struct nonce *nonce,
-		   enum no_record_code code)
+void request_refuse(struct router *r, session_no to, const struct nonce *nonce,
+		    enum no_record_code code)
 {
 	core_send(r, to, MSG_NO_RECORD)->no_record =
 		(struct msg_no_record){ .nonce = *nonce, .code = code };
-}
-
-/* Remembers where the request came from; NULL if it goes no further, and then
- * it was refused. */
-static struct session *pass_on(struct router *r, struct session *s,
-			       enum msg_type type, const struct nonce *nonce,
-			       const struct node_id *id, unsigned tree,
-			       unsigned hops_left, nsec now)
-{
-	struct session *up = way_up(r, tree);
-
-	if (up == NULL || up->peer == s->peer || hops_left == 0 ||
-	    request_find(r, nonce) != NULL) {
-		r->n.n_request_failed++;
-		refuse(r, s->no, nonce, NO_RECORD_UNREACHED);
-		return NULL;
-	}
-	if (HASH_COUNT(r->requests.all) >= REQUESTS_PENDING_MAX) {
-		r->n.n_request_full++;
-		refuse(r, s->no, nonce, NO_RECORD_RATE);
-		return NULL;
-	}
-	request_add(r, type, nonce, id, tree, up,
-		    REQUEST_WAIT_MAX_NS + REQUEST_LATE_NS, now)
-		->from = s->no;
-	return up;
-}
-
-/* ---- STORE ------------------------------------------------------------- */
-
-/* As the root.  One that we have, or that is older, needs no check. */
-static void keep(struct router *r, struct session *s, const struct msg_store *m,
-		 nsec now)
-{
-	const struct record *rec = &m->record;
-	struct stored_record *have = record_kept(r, &rec->id, now);
-	enum record_verdict v = RECORD_GOOD;
-
-	if (have == NULL || have->issued_ms < rec->issued_ms) {
-		v = record_check(r, rec, NULL, now);
-		if (v == RECORD_GOOD && !record_keep(r, rec, now))
-			v = RECORD_RATE;
-	}
-	if (v == RECORD_GOOD)
-		core_send(r, s->no, MSG_STORED)->stored =
-			(struct msg_stored){ .nonce = m->nonce };
-	else
-		refuse(r, s->no, &m->nonce,
-		       v == RECORD_RATE ? NO_RECORD_RATE : NO_RECORD_UNREACHED);
-}
-
-void request_handle_store(struct router *r, struct session *s,
-			  const struct msg_store *m, nsec now)
-{
-	struct session *up;
-	struct msg_store *out;
-
-	if (!bucket_take(&s->peer->stores, now)) {
-		r->n.n_store_rate++;
-		refuse(r, s->no, &m->nonce, NO_RECORD_RATE);
-		return;
-	}
-	if (tree_is_root(r, m->tree) &&
-	    record_is_of_tree(&m->record.id, m->tree)) {
-		keep(r, s, m, now);
-		return;
-	}
-	up = pass_on(r, s, MSG_STORE, &m->nonce, &m->record.id, m->tree,
-		     m->hops_left, now);
-	if (up == NULL)
-		return;
-	out = &core_send(r, up->no, MSG_STORE)->store;
-	*out = *m;
-	out->hops_left--;
-}
-
-/* ---- LOOKUP ------------------------------------------------------------ */
-
-static void send_found(struct router *r, struct session *s,
-		       const struct nonce *nonce, const struct stored_record *f)
-{
-	struct msg_found *out = &core_send(r, s->no, MSG_FOUND)->found;
-
-	out->nonce = *nonce;
-	out->has_appointment = false;
-	stored_read(f, &out->record);
-}
-
-static void send_absent(struct router *r, struct session *s,
-			const struct msg_lookup *m, nsec now)
-{
-	struct msg_no_record *out =
-		&core_send(r, s->no, MSG_NO_RECORD)->no_record;
-
-	*out = (struct msg_no_record){
-		.nonce = m->nonce,
-		.code = NO_RECORD_ABSENT,
-		.id = m->id,
-		.tree = m->tree,
-		.issued_ms = core_wall(r, now),
-		.replica = r->config.self.id,
-	};
-	msg_no_record_seal(out);
-	core_sign(r, out->sig, SIGN_NO_RECORD, out->body, sizeof out->body);
-}
-
-/* What we have: as the node itself, as its replica, or from a while ago. */
-static const struct stored_record *have(struct router *r,
-					const struct msg_lookup *m, nsec now)
-{
-	struct stored_record *f = NULL;
-
-	if (core_is_self(r, &m->id))
-		return record_own(r);
-	if (tree_is_root(r, m->tree))
-		f = record_kept(r, &m->id, now);
-	return f != NULL ? f : record_fresh(r, &m->id, m->newer_than_ms, now);
-}
-
-void request_handle_lookup(struct router *r, struct session *s,
-			   const struct msg_lookup *m, nsec now)
-{
-	const struct stored_record *f;
-	struct session *up;
-	struct msg_lookup *out;
-
-	if (!bucket_take(&s->peer->lookups, now)) {
-		r->n.n_lookup_rate++;
-		refuse(r, s->no, &m->nonce, NO_RECORD_RATE);
-		return;
-	}
-	f = have(r, m, now);
-	if (f != NULL) {
-		send_found(r, s, &m->nonce, f);
-		return;
-	}
-	if (record_is_of_tree(&m->id, m->tree) &&
-	    records_are_settled(r, m->tree, now)) {
-		send_absent(r, s, m, now);
-		return;
-	}
-	up = pass_on(r, s, MSG_LOOKUP, &m->nonce, &m->id, m->tree, m->hops_left,
-		     now);
-	if (up == NULL)
-		return;
-	out = &core_send(r, up->no, MSG_LOOKUP)->lookup;
-	*out = *m;
-	out->hops_left--;
 }
 
 /* ---- replies ----------------------------------------------------------- */
@@ -256,27 +82,87 @@ void request_handle_lookup(struct router *r, struct session *s,
 static struct request *awaited(struct router *r, const struct session *s,
 			       const struct nonce *nonce)
 {
-	struct request *q = request_find(r, nonce);
+	struct request *q = request_find(r, nonce, &s->peer->id);
 
-	if (q == NULL || !id_equal(&q->replier, &s->peer->id)) {
+	if (q == NULL)
 		r->n.n_request_unexpected++;
-		return NULL;
-	}
 	return q;
 }
 
-/* It brought nothing. */
-static void fail(struct router *r, struct request *q, enum no_record_code code,
-		 nsec now)
+/* The root may have it from before it handed its records over. */
+static const struct stored_record *left_over(struct router *r,
+					     const struct request *q, nsec now)
 {
-	r->n.n_request_failed++;
-	if (q->from != 0)
-		refuse(r, q->from, &q->nonce, code);
+	return q->type == MSG_LOOKUP && q->is_handed && tree_is_root(r, q->tree)
+		       ? record_kept(r, &q->id, now)
+		       : NULL;
+}
+
+/* It brought nothing: those who wait are told. */
+static void give_up(struct router *r, struct request *q,
+		    enum no_record_code code, nsec now)
+{
+	const struct stored_record *f = left_over(r, q, now);
+
+	if (q->is_handed && code != NO_RECORD_UNSETTLED)
+		part_failed(r, &q->id, q->tree, now);
+	if (q->from != 0 && f != NULL)
+		request_send_found(r, q->from, &q->key.nonce, f, NULL);
+	else if (q->from != 0)
+		request_refuse(r, q->from, &q->key.nonce, code);
 	else if (q->type == MSG_STORE)
 		store_failed(r, q, now);
 	else
 		lookup_failed(r, q, now);
+}
+
+/* The member that we have handed a lookup over to cannot tell: the root may
+ * know another, or have the record itself. */
+static bool ask_the_root(struct router *r, const struct request *q, nsec now)
+{
+	struct request_way w;
+	struct request *again;
+
+	if (q->type != MSG_LOOKUP || !q->is_handed || q->is_late ||
+	    !request_way_up(r, q->tree, NULL, &w) ||
+	    request_find(r, &q->key.nonce, &w.to->peer->id) != NULL)
+		return false;
+	again = request_add(r, q->type, &q->key.nonce, &q->id, q->tree, &w,
+			    q->from == 0
+				    ? request_wait(r, q->tree, &w, now)
+				    : REQUEST_WAIT_MAX_NS + REQUEST_LATE_NS,
+			    now);
+	again->from = q->from;
+	core_send(r, w.to->no, MSG_LOOKUP)->lookup =
+		(struct msg_lookup){ .nonce = q->key.nonce,
+				     .tree = q->tree,
+				     .hops_left = REQUEST_HOPS_MAX,
+				     .id = q->id };
+	return true;
+}
+
+static void fail(struct router *r, struct request *q, enum no_record_code code,
+		 nsec now)
+{
+	r->n.n_request_failed++;
+	if (ask_the_root(r, q, now)) {
+		if (code != NO_RECORD_UNSETTLED)
+			part_failed(r, &q->id, q->tree, now);
+	} else {
+		give_up(r, q, code, now);
+	}
 	request_free(r, q);
+}
+
+/* The member has shown that it was appointed. */
+static void note_member(struct router *r, const struct request *q,
+			const struct appointment *a, uint32_t n_kept, nsec now)
+{
+	if (tree_is_root(r, q->tree) && q->is_handed)
+		office_replied(r, q->tree, record_part(&q->id), &a->member,
+			       n_kept);
+	else
+		part_learn(r, &q->id, q->tree, a, now);
 }
 
 void request_handle_stored(struct router *r, struct session *s,
@@ -291,10 +177,26 @@ void request_handle_stored(struct router *r, struct session *s,
 		fail(r, q, NO_RECORD_UNREACHED, now);
 		return;
 	}
+	if (m->has_appointment)
+		note_member(r, q, &m->appointment, m->n_kept, now);
 	if (q->from != 0)
 		core_send(r, q->from, MSG_STORED)->stored = *m;
 	else
 		store_acknowledged(r, q);
+	request_free(r, q);
+}
+
+/* Ours is worth nothing unless it was checked. */
+static void deliver(struct router *r, struct request *q,
+		    const struct msg_found *m, const struct identity *who,
+		    nsec now)
+{
+	if (q->from != 0) {
+		core_send(r, q->from, MSG_FOUND)->found = *m;
+	} else {
+		keyring_add(r, who, m->record.chain, m->record.chain_len);
+		lookup_found(r, q, now);
+	}
 	request_free(r, q);
 }
 
@@ -315,61 +217,72 @@ void request_handle_found(struct router *r, struct session *s,
 		return;
 	}
 	v = record_check(r, &m->record, &who, now);
-	if (v == RECORD_BAD || v == RECORD_STALE) {
-		fail(r, q, NO_RECORD_UNREACHED, now);
-		return;
-	}
 	if (v == RECORD_GOOD)
 		record_cache(r, &m->record, now);
-	if (q->from != 0) {
-		core_send(r, q->from, MSG_FOUND)->found = *m;
-	} else if (v == RECORD_GOOD) {
-		keyring_add(r, &who, m->record.chain, m->record.chain_len);
-		lookup_found(r, q, now);
-	} else {
-		fail(r, q, NO_RECORD_RATE, now);
-		return;
-	}
-	request_free(r, q);
+	if (m->has_appointment && v == RECORD_GOOD)
+		note_member(r, q, &m->appointment, 0, now);
+	if (v == RECORD_GOOD || (v == RECORD_RATE && q->from != 0))
+		deliver(r, q, m, &who, now);
+	else
+		fail(r, q,
+		     v == RECORD_RATE ? NO_RECORD_RATE : NO_RECORD_UNREACHED,
+		     now);
 }
 
-/* Whether the replica of this tree, as we know it, has signed that it has no
- * such record. */
-static bool proves_absence(struct router *r, const struct request *q,
-			   const struct msg_no_record *m, nsec now)
+/* Whether the signer is the root of this tree, as we know it, or the member
+ * that it has appointed. */
+static bool is_replica(struct router *r, const struct request *q,
+		       const struct msg_no_record *m, nsec now)
 {
 	const struct node_id *root = tree_root(r, q->tree);
 
-	return q->type == MSG_LOOKUP && m->tree == q->tree &&
-	       id_equal(&m->id, &q->id) && root != NULL &&
-	       id_equal(&m->replica, root) &&
+	if (m->has_appointment)
+		return part_check(r, &q->id, q->tree, &m->appointment, now) ==
+		       PART_GOOD;
+	return root != NULL && id_equal(&m->replica, root);
+}
+
+static bool proves_absence(struct router *r, const struct request *q,
+			   const struct msg_no_record *m, nsec now)
+{
+	return m->tree == q->tree && id_equal(&m->id, &q->id) &&
+	       is_replica(r, q, m, now) &&
 	       core_is_fresh(r, m->issued_ms, now) &&
 	       core_verify(r, m->sig, &m->replica, SIGN_NO_RECORD, m->body,
 			   sizeof m->body, now) == SIGNED_OK;
 }
 
+/* A member brings its chain; the root is known to all who have its beacon. */
 static bool must_ask(struct router *r, struct session *s, const struct msg *m,
 		     nsec now)
 {
+	const struct msg_no_record *a = &m->no_record;
 	struct id_list missing = { 0 };
+	struct identity who;
 
-	asking_miss(r, &missing, &m->no_record.replica, now);
+	asking_miss(r, &missing, &a->replica, now);
+	if (missing.n > 0 && a->chain_len > 0 &&
+	    r->config.check(r->config.check_ctx, a->chain, a->chain_len,
+			    &who) &&
+	    id_equal(&who.id, &a->replica) &&
+	    keyring_add(r, &who, a->chain, a->chain_len))
+		return false;
 	return missing.n > 0 && asking_park(r, s, m, &missing, now);
 }
 
 /* Only the one who asked can use a proof, and checks it. */
-void request_handle_no_record(struct router *r, struct session *s,
-			      const struct msg *msg, nsec now)
+static void handle_absent(struct router *r, struct session *s,
+			  struct request *q, const struct msg *msg, nsec now)
 {
 	const struct msg_no_record *m = &msg->no_record;
-	struct request *q = awaited(r, s, &m->nonce);
 
-	if (q == NULL)
-		return;
-	if (m->code != NO_RECORD_ABSENT) {
-		fail(r, q, m->code, now);
+	if (q->type != MSG_LOOKUP) {
+		r->n.n_request_unexpected++;
+		fail(r, q, NO_RECORD_UNREACHED, now);
 		return;
 	}
+	if (m->has_appointment)
+		note_member(r, q, &m->appointment, 0, now);
 	if (q->from != 0) {
 		core_send(r, q->from, MSG_NO_RECORD)->no_record = *m;
 		request_free(r, q);
@@ -383,6 +296,19 @@ void request_handle_no_record(struct router *r, struct session *s,
 	}
 	lookup_absent(r, q, &m->replica, now);
 	request_free(r, q);
+}
+
+void request_handle_no_record(struct router *r, struct session *s,
+			      const struct msg *m, nsec now)
+{
+	struct request *q = awaited(r, s, &m->no_record.nonce);
+
+	if (q == NULL)
+		return;
+	if (m->no_record.code == NO_RECORD_ABSENT)
+		handle_absent(r, s, q, m, now);
+	else
+		fail(r, q, m->no_record.code, now);
 }
 
 void request_give_up(struct router *r, struct session *s,
@@ -404,24 +330,26 @@ void requests_session_down(struct router *r, struct session *s, nsec now)
 		if (q->from == s->no)
 			request_free(r, q);
 		else if (s->peer->best == NULL &&
-			 id_equal(&q->replier, &s->peer->id))
+			 id_equal(&q->key.replier, &s->peer->id))
 			fail(r, q, NO_RECORD_UNREACHED, now);
 	}
 }
 
-/* One of our own may still be replied to after we have tried another way. */
+/* One of our own may still be replied to after we have tried another way; who
+ * handed it over answers for the member. */
 void request_timeout(struct router *r, struct timer *t, nsec now)
 {
 	struct request *q = container_of(t, struct request, timer);
 
-	if (q->from != 0 || q->is_late) {
+	if (q->is_late || (q->from != 0 && !q->is_handed)) {
 		request_free(r, q);
+		return;
+	}
+	if (q->from != 0) {
+		fail(r, q, NO_RECORD_UNREACHED, now);
 		return;
 	}
 	q->is_late = true;
 	timers_set(&r->timers, &q->timer, now + REQUEST_LATE_NS);
-	if (q->type == MSG_STORE)
-		store_failed(r, q, now);
-	else
-		lookup_failed(r, q, now);
+	give_up(r, q, NO_RECORD_UNREACHED, now);
 }

@@ -15,16 +15,25 @@
 
 enum arrival;
 struct lookup;
+struct neighbour;
 struct session;
+struct stored_record;
+
+/* No padding: it is hashed.  A request may come by twice, on its way up and on
+ * its way over to a member, but goes on to two different neighbours. */
+struct request_key {
+	struct nonce nonce;
+	struct node_id replier; /* the neighbour that it was sent to */
+};
 
 struct request {
-	struct nonce nonce;
-	enum msg_type type;     /* MSG_STORE or MSG_LOOKUP */
-	struct node_id id;      /* whose record */
-	struct node_id replier; /* the neighbour that it was sent to */
-	session_no from;        /* 0: our own */
+	struct request_key key;
+	enum msg_type type; /* MSG_STORE or MSG_LOOKUP */
+	struct node_id id;  /* whose record */
+	session_no from;    /* 0: our own */
 	uint8_t tree;
-	bool is_late; /* our own: we do not wait for it any more */
+	bool is_late;   /* our own: we do not wait for it any more */
+	bool is_handed; /* to a member, by us */
 	struct timer timer;
 	UT_hash_handle hh;
 };
@@ -32,6 +41,8 @@ struct request {
 /* Our record on its way to one replica. */
 struct store {
 	bool is_wanted; /* and not acknowledged */
+	bool is_registration;
+	unsigned tree;
 	unsigned n_tries;
 	struct nonce nonce; /* of the last try */
 	struct timer timer;
@@ -41,6 +52,7 @@ struct requests {
 	struct request *all;
 	struct lookup *lookups;
 	struct store stores[TREES];
+	struct store registers[TREES]; /* as a volunteer, at the roots */
 };
 
 void requests_init(struct router *r);
@@ -85,6 +97,7 @@ void lookups_deinit(struct router *r);
 /* ---- stores of our own: request_store.c -------------------------------- */
 
 /* Sends our own record to its replicas, until they have acknowledged it. */
+void stores_init(struct router *r);
 void store_start(struct router *r, const struct record *own, nsec now);
 
 void store_acknowledged(struct router *r, const struct request *q);
@@ -93,8 +106,44 @@ void store_timeout(struct router *r, struct timer *t, nsec now);
 
 /* ---- between these files ----------------------------------------------- */
 
-/* A request of our own up a tree; NULL: there is no way.  Borrowed until it
- * ends; the caller sends the message with its nonce. */
+/* Where a request goes from here. */
+struct request_way {
+	struct session *to;
+	bool is_over;   /* to a member, whose appointment is known */
+	bool is_handed; /* it is we who hand it over */
+	struct appointment appointment;
+};
+
+/* Over to the member that `given` names, or (NULL) that we know of, or up the
+ * tree, but not back to `from` (may be NULL).  False: nowhere.
+ * request_way.c */
+bool request_way(struct router *r, const struct node_id *id, unsigned tree,
+		 const struct appointment *given, const struct neighbour *from,
+		 struct request_way *out, nsec now);
+/* Up the tree, whoever keeps the part. */
+bool request_way_up(struct router *r, unsigned tree,
+		    const struct neighbour *from, struct request_way *out);
+/* How long a reply to one of our own, or to one that we hand over, may take. */
+nsec request_wait(struct router *r, unsigned tree, const struct request_way *w,
+		  nsec now);
+
+/* One more whose reply is awaited.  Borrowed until it ends. */
+struct request *request_add(struct router *r, enum msg_type type,
+			    const struct nonce *nonce, const struct node_id *id,
+			    unsigned tree, const struct request_way *w,
+			    nsec wait, nsec now);
+/* A request of our own; the caller sends the message with its nonce. */
 struct request *request_own(struct router *r, enum msg_type type,
-			    const struct node_id *id, unsigned tree, nsec now);
-struct session *request_session(struct router *r, const struct request *q);
+			    const struct node_id *id, unsigned tree,
+			    const struct request_way *w, nsec now);
+struct request *request_find(struct router *r, const struct nonce *nonce,
+			     const struct node_id *replier);
+void request_refuse(struct router *r, session_no to, const struct nonce *nonce,
+		    enum no_record_code code);
+void request_send_found(struct router *r, session_no to,
+			const struct nonce *nonce,
+			const struct stored_record *f,
+			const struct appointment *as);
+/* We are the replica, and no member keeps the part for us. */
+bool request_ends_here(struct router *r, const struct node_id *id,
+		       unsigned tree, nsec now);

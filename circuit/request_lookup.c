@@ -70,18 +70,21 @@ static void note_absent(struct lookup *l, const struct node_id *replica)
 
 static bool send(struct router *r, struct lookup *l, unsigned tree, nsec now)
 {
-	struct request *q = request_own(r, MSG_LOOKUP, &l->id, tree, now);
+	struct msg_lookup *out;
+	struct request_way w;
 
-	if (q == NULL)
+	if (!request_way(r, &l->id, tree, NULL, NULL, &w, now))
 		return false;
-	l->nonce = q->nonce;
-	core_send(r, request_session(r, q)->no, MSG_LOOKUP)->lookup =
-		(struct msg_lookup){ .nonce = q->nonce,
-				     .tree = (uint8_t)tree,
-				     .hops_left = REQUEST_HOPS_MAX,
-				     .id = l->id,
-				     .newer_than_ms =
-					     record_forgotten(r, &l->id) };
+	l->nonce = request_own(r, MSG_LOOKUP, &l->id, tree, &w, now)->key.nonce;
+	out = &core_send(r, w.to->no, MSG_LOOKUP)->lookup;
+	out->nonce = l->nonce;
+	out->tree = (uint8_t)tree;
+	out->hops_left = REQUEST_HOPS_MAX;
+	out->id = l->id;
+	out->newer_than_ms = record_forgotten(r, &l->id);
+	out->has_appointment = w.is_over;
+	if (w.is_over)
+		out->appointment = w.appointment;
 	return true;
 }
 
@@ -94,7 +97,7 @@ static bool try_tree(struct router *r, struct lookup *l, unsigned tree,
 
 	if (root == NULL || has_said(l, root))
 		return false;
-	if (!tree_is_root(r, tree))
+	if (!request_ends_here(r, &l->id, tree, now))
 		return send(r, l, tree, now);
 	if (records_are_settled(r, tree, now))
 		note_absent(l, root);
@@ -132,7 +135,7 @@ void lookup_start(struct router *r, const struct node_id *id, nsec now)
 
 static bool is_last_try(const struct lookup *l, const struct request *q)
 {
-	return memcmp(&l->nonce, &q->nonce, sizeof q->nonce) == 0;
+	return memcmp(&l->nonce, &q->key.nonce, sizeof l->nonce) == 0;
 }
 
 void lookup_failed(struct router *r, const struct request *q, nsec now)

@@ -17,6 +17,8 @@ struct router *router_new(const struct router_config *config, nsec now)
 	r->config = *config;
 	if (r->config.crypto == NULL)
 		r->config.crypto = &core_ed25519;
+	if (r->config.directory_from == 0)
+		r->config.directory_from = DIRECTORY_FROM;
 	core_init_secrets(r);
 	router_set_wall(r, config->wall_ms, now);
 	bucket_init(&r->verify, VERIFY_RATE, VERIFY_BURST, now);

@@ -54,6 +54,9 @@ struct router_config {
 	struct rng rng; /* our secrets are drawn from it once: seed it with 32
 			   bytes of the system's randomness */
 	bool transit;   /* relay for others */
+	uint32_t directory_from; /* nodes: the roots of larger networks hand
+				    their records over to volunteers; 0:
+				    DIRECTORY_FROM */
 	uint32_t flood_below; /* nodes: smaller networks are flooded
 				 (FLOOD_BELOW) */
 	const struct router_crypto *crypto; /* NULL: Ed25519 */
@@ -288,6 +291,7 @@ struct router_counters {
 		n_root_changes, n_beat_stale, n_beat_bad_signature;
 	/* Records and requests. */
 	uint64_t n_record_bad, n_record_full, n_record_stale;
+	uint64_t n_appointment_bad, n_handed_over;
 	uint64_t n_store_rate, n_lookup_rate, n_request_full,
 		n_request_unexpected, n_request_failed;
 	uint64_t n_lookups, n_lookups_cached, n_lookups_absent,

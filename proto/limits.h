@@ -93,6 +93,23 @@
 #define RECORD_SPREAD_PER_NODE_NS (5 * NS_PER_MS)
 #define RECORD_SPREAD_MAX_NS      (60 * NS_PER_S)
 #define RECORD_SETTLE_NS          (5 * NS_PER_S)
+/* In large networks volunteers keep them: from so many nodes on; parts that the
+ * records of a tree fall into; volunteers that are to register with a root, may
+ * at most, and must at least; times that one may fail. */
+#define DIRECTORY_FROM    2000
+#define RECORD_PARTS      256
+#define DIRECTORY_WANT    512
+#define DIRECTORY_MAX     1024
+#define DIRECTORY_MIN     16
+#define DIRECTORY_STRIKES 3
+/* How long an appointment is good, and when it is signed anew; how long a
+ * member may not be asked for and still serves; how long it must have served to
+ * know what is not there: the old one was asked for that long, and then all
+ * owners have stored once more. */
+#define APPOINTMENT_LIFE_MS  300000
+#define APPOINTMENT_RENEW_MS 100000
+#define PART_GAP_NS          (600 * NS_PER_S)
+#define PART_SETTLE_NS       (900 * NS_PER_S)
 /* One that is not acknowledged is sent again. */
 #define STORE_RETRY_NS        NS_PER_S
 #define STORE_RETRY_MAX_NS    (60 * NS_PER_S)

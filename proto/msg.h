@@ -361,6 +361,8 @@ enum no_record_code {
 	NO_RECORD_ABSENT = 1, /* the replica has none: signed */
 	NO_RECORD_UNREACHED,  /* no way to the replica: proves nothing */
 	NO_RECORD_RATE,       /* a quota or cap: proves nothing */
+	NO_RECORD_UNSETTLED,  /* the replica has not been one for long enough to
+				 know: proves nothing */
 	NO_RECORD_CODES,
 };
 /* Reply to LOOKUP and STORE.  ABSENT is signed by the replica

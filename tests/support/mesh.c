@@ -77,6 +77,7 @@ void mesh_start_router(struct mesh *m, size_t i)
 		.check = check_chain,
 		.transit = n->transit,
 		.flood_below = m->options.flood_below,
+		.directory_from = m->options.directory_from,
 		.crypto = m->options.is_cheap ? &mesh_cheap_crypto : NULL,
 		.wall_ms = mesh_wall(m),
 	};

@@ -40,6 +40,7 @@ typedef bool mesh_filter(void *ctx, size_t from, size_t to, struct msg *m);
 struct mesh_options {
 	/* Nodes: smaller networks are flooded; 0: every probe is steered. */
 	uint32_t flood_below;
+	uint32_t directory_from; /* nodes; 0: as in real networks */
 	bool is_cheap; /* signatures by mesh_cheap_crypto */
 	/* For large networks: events, deliveries, routes and the crossings of
 	 * probes are not kept; a watch sees them. */

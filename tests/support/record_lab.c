@@ -12,10 +12,15 @@
 #define LAB_LINKS 3
 
 /* Each node has links to so many before it. */
-static struct mesh *grow(void)
+static struct mesh *grow(uint32_t directory_from)
 {
-	struct mesh *m = small_nodes(LAB_NODES);
+	struct mesh *m = mesh_new_with(
+		1, &(struct mesh_options){ .flood_below = UINT32_MAX,
+					   .directory_from = directory_from });
 	struct rng rng;
+
+	for (size_t i = 0; i < LAB_NODES; i++)
+		mesh_add_node(m, true);
 
 	rng_init(&rng, 7);
 	for (size_t i = 1; i < LAB_NODES; i++)
@@ -75,17 +80,29 @@ static bool cast(struct record_lab *lab, size_t target, size_t asker)
 	return has_parts(lab);
 }
 
-struct record_lab record_lab_new(void)
+static struct record_lab lab_new(uint32_t directory_from, nsec time)
 {
-	struct record_lab lab = { .m = grow() };
+	struct record_lab lab = { .m = grow(directory_from) };
 
-	small_pass(lab.m, 30 * NS_PER_S);
+	small_pass(lab.m, time);
 	for (size_t t = 0; t < LAB_NODES; t++)
 		for (size_t a = 0; a < LAB_NODES; a++)
 			if (cast(&lab, t, a))
 				return lab;
 	assert(!"the mesh is too small");
 	return lab;
+}
+
+struct record_lab record_lab_new(void)
+{
+	return lab_new(0, 30 * NS_PER_S);
+}
+
+/* Two stores of all, and then members know what is not there. */
+struct record_lab record_lab_new_large(void)
+{
+	return lab_new(LAB_NODES / 2,
+		       2 * RECORD_STORE_NS + PART_SETTLE_NS + 60 * NS_PER_S);
 }
 
 bool record_lab_looks_up(struct record_lab *lab, size_t node,

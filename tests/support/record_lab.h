@@ -16,6 +16,9 @@ struct record_lab {
 /* Replicas, target, asker and relay are different nodes, and the target is not
  * on the asker's way to the first replica, which has at least two links. */
 struct record_lab record_lab_new(void);
+/* The same, but so large a network that volunteers keep the records, and have
+ * done so for long. */
+struct record_lab record_lab_new_large(void);
 
 /* As if the node wanted to know; whether it found the record in the end. */
 bool record_lab_looks_up(struct record_lab *lab, size_t node,

@@ -278,7 +278,7 @@ static void a_link_that_breaks_is_told_to_those_who_wait(void **state)
 	mesh_pump(lab.m, lab.asker);
 	small_pass(lab.m, 6 * NS_PER_MS);
 	assert_int_equal(HASH_COUNT(relay->requests.all), 1);
-	up = neighbour_find(relay, &relay->requests.all->replier);
+	up = neighbour_find(relay, &relay->requests.all->key.replier);
 	before = router_counters(relay)->n_sent[MSG_NO_RECORD];
 	router_session_down(relay, up->best->no, mesh_now(lab.m));
 	assert_int_equal(router_counters(relay)->n_sent[MSG_NO_RECORD],
@@ -300,7 +300,7 @@ static void what_comes_late_is_still_of_use(void **state)
 	stored_deinit(&asker->records.cached);
 	mesh_set_filter(lab.m, drops_found, &lab.relay);
 	lookup_start(asker, id_of(&lab, lab.target), mesh_now(lab.m));
-	f->kept.found.nonce = asker->requests.all->nonce;
+	f->kept.found.nonce = asker->requests.all->key.nonce;
 	timers_set(&asker->timers, &asker->requests.all->timer, 0);
 	router_handle_timeout(asker, mesh_now(lab.m));
 	assert_true(asker->requests.all->is_late);
@@ -403,7 +403,7 @@ static void a_forged_signature_proves_no_absence(void **state)
 			    mesh_identity(lab.m, lab.replica[0])->key.b,
 			    KEY_LEN);
 	x.no_record = (struct msg_no_record){
-		.nonce = asker->requests.all->nonce,
+		.nonce = asker->requests.all->key.nonce,
 		.id = nobody,
 		.tree = (uint8_t)lab.tree[0],
 		.issued_ms = mesh_wall(lab.m),
@@ -464,7 +464,7 @@ static void a_proof_of_absence_is_good_once(void **state)
 				 unexpected + 1);
 	}
 	/* With the nonce of now its signature does not fit. */
-	f->kept.no_record.nonce = asker->requests.all->nonce;
+	f->kept.no_record.nonce = asker->requests.all->key.nonce;
 	msg_no_record_seal(&f->kept.no_record);
 	mesh_inject(lab.m, lab.asker, link, &f->kept);
 	small_pass(lab.m, 10 * NS_PER_S);
@@ -485,7 +485,7 @@ static void a_reply_counts_only_from_where_the_request_went(void **state)
 	(void)state;
 	mesh_set_filter(lab.m, loses, &lost);
 	lookup_start(asker, id_of(&lab, lab.target), mesh_now(lab.m));
-	x.no_record.nonce = asker->requests.all->nonce;
+	x.no_record.nonce = asker->requests.all->key.nonce;
 	x.no_record.code = NO_RECORD_UNREACHED;
 	NEIGHBOURS_EACH(asker, n, next)
 	{

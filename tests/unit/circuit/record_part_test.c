@@ -1,0 +1,551 @@
+/* Large networks: volunteers keep the records, part by part. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "circuit/core.h"
+#include "circuit/record_office.h"
+#include "circuit/record_table.h"
+#include "circuit/tree.h"
+#include "proto/base/mem.h"
+#include "tests/support/record_lab.h"
+#include "tests/support/small_mesh.h"
+
+static const struct node_id *id_of(const struct record_lab *lab, size_t node)
+{
+	return &mesh_identity(lab->m, node)->id;
+}
+
+static struct router *root_of(const struct record_lab *lab, unsigned k)
+{
+	return mesh_router(lab->m, lab->replica[k]);
+}
+
+/* Whom the root has appointed for the part of this record. */
+static struct appointment appointed(const struct record_lab *lab, unsigned k,
+				    const struct node_id *id)
+{
+	struct appointment a;
+
+	assert_true(part_find(root_of(lab, k), id, lab->tree[k], &a,
+			      mesh_now(lab->m)));
+	return a;
+}
+
+static size_t member_for(const struct record_lab *lab, unsigned k,
+			 const struct node_id *id)
+{
+	struct appointment a = appointed(lab, k, id);
+
+	return mesh_find(lab->m, &a.member);
+}
+
+static const struct router_counters *asker_counts(const struct record_lab *lab)
+{
+	return small_counters(lab->m, lab->asker);
+}
+
+/* ---- as it should be --------------------------------------------------- */
+
+static void members_keep_what_the_root_would(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+
+	(void)state;
+	for (unsigned k = 0; k < RECORD_REPLICAS; k++) {
+		const struct node_id *id = id_of(&lab, lab.target);
+		size_t member = member_for(&lab, k, id);
+
+		assert_int_not_equal(member, lab.replica[k]);
+		assert_non_null(record_kept(mesh_router(lab.m, member), id,
+					    mesh_now(lab.m)));
+		assert_true(router_counters(root_of(&lab, k))->n_handed_over >
+			    0);
+	}
+	mesh_free(lab.m);
+}
+
+static void a_lookup_is_handed_over_to_the_member(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+
+	(void)state;
+	assert_true(
+		record_lab_looks_up(&lab, lab.asker, id_of(&lab, lab.target)));
+	assert_int_equal(asker_counts(&lab)->n_sent[MSG_LOOKUP], 1);
+	mesh_free(lab.m);
+}
+
+/* The reply has told who it is. */
+static void the_next_lookup_does_not_trouble_the_root(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+	struct router *asker = mesh_router(lab.m, lab.asker);
+	const struct node_id *id = id_of(&lab, lab.target);
+	struct appointment a;
+
+	(void)state;
+	parts_deinit(asker);
+	assert_false(part_find(asker, id, lab.tree[0], &a, mesh_now(lab.m)));
+	assert_true(record_lab_looks_up(&lab, lab.asker, id));
+	assert_true(part_find(asker, id, lab.tree[0], &a, mesh_now(lab.m)));
+	assert_int_equal(mesh_find(lab.m, &a.member), member_for(&lab, 0, id));
+	assert_false(
+		part_find(asker, id, lab.tree[0], &a,
+			  mesh_now(lab.m) + APPOINTMENT_LIFE_MS * NS_PER_MS));
+	mesh_free(lab.m);
+}
+
+static void forget_parts(const struct record_lab *lab)
+{
+	for (size_t i = 0; i < mesh_n_nodes(lab->m); i++)
+		parts_deinit(mesh_router(lab->m, i));
+}
+
+/* As if nobody had looked anything up so far. */
+static void forget_found(const struct record_lab *lab)
+{
+	for (size_t i = 0; i < mesh_n_nodes(lab->m); i++)
+		stored_deinit(&mesh_router(lab->m, i)->records.cached);
+}
+
+/* Owners do not know at once where to store. */
+static void members_prove_absence_when_they_have_served_long(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+	struct node_id nobody = record_lab_nobody(&lab);
+
+	(void)state;
+	forget_parts(&lab);
+	for (unsigned k = 0; k < RECORD_REPLICAS; k++)
+		assert_int_not_equal(member_for(&lab, k, &nobody),
+				     lab.replica[k]);
+	for (nsec since = 0; since + 200 * NS_PER_S < PART_SETTLE_NS;
+	     since += 100 * NS_PER_S) {
+		record_lab_looks_up(&lab, lab.asker, &nobody);
+		assert_int_equal(asker_counts(&lab)->n_lookups_absent, 0);
+		small_pass(lab.m, 90 * NS_PER_S);
+	}
+	small_pass(lab.m, 300 * NS_PER_S);
+	record_lab_looks_up(&lab, lab.asker, &nobody);
+	assert_int_equal(asker_counts(&lab)->n_lookups_absent, 1);
+	mesh_free(lab.m);
+}
+
+static void the_network_is_as_large_as_before(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+	uint32_t n =
+		trees_n_nodes(mesh_router(lab.m, lab.asker), mesh_now(lab.m));
+
+	(void)state;
+	assert_in_range(n, mesh_n_nodes(lab.m) * 2 / 3,
+			mesh_n_nodes(lab.m) * 3 / 2);
+	mesh_free(lab.m);
+}
+
+/* ---- what goes wrong --------------------------------------------------- */
+
+struct deaf {
+	size_t node;
+	unsigned n;
+};
+
+static bool is_deaf(void *ctx, size_t from, size_t to, struct msg *m)
+{
+	struct deaf *d = ctx;
+
+	(void)from;
+	if (to != d->node || (m->type != MSG_LOOKUP && m->type != MSG_STORE))
+		return true;
+	d->n++;
+	return false;
+}
+
+static void a_member_that_drops_requests_is_replaced(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+	const struct node_id *id = id_of(&lab, lab.target);
+	struct deaf deaf = { member_for(&lab, 0, id), 0 };
+
+	(void)state;
+	mesh_set_filter(lab.m, is_deaf, &deaf);
+	for (unsigned i = 0; member_for(&lab, 0, id) == deaf.node; i++) {
+		assert_true(i < 20);
+		forget_found(&lab);
+		/* One of three replicas: the others have it. */
+		assert_true(record_lab_looks_up(&lab, lab.asker, id));
+	}
+	assert_true(deaf.n >= DIRECTORY_STRIKES);
+	mesh_free(lab.m);
+}
+
+static void forge(struct appointment *a, const struct record_lab *lab,
+		  size_t by)
+{
+	appointment_seal(a);
+	key_sign(a->sig, mesh_key(lab->m, by), SIGN_APPOINTMENT,
+		 mesh_ca(lab->m), a->body, sizeof a->body);
+}
+
+static void leave(struct appointment *a, const struct record_lab *lab)
+{
+	(void)a;
+	(void)lab;
+}
+
+static void spoil(struct appointment *a, const struct record_lab *lab)
+{
+	(void)lab;
+	a->sig[0] ^= 1;
+}
+
+static void replace_member(struct appointment *a, const struct record_lab *lab)
+{
+	(void)lab;
+	a->member.b[0] ^= 1;
+	appointment_seal(a);
+}
+
+static void appoint_oneself(struct appointment *a, const struct record_lab *lab)
+{
+	a->member = *id_of(lab, lab->relay);
+	forge(a, lab, lab->relay);
+}
+
+static void be_the_root(struct appointment *a, const struct record_lab *lab)
+{
+	a->root = a->member = *id_of(lab, lab->relay);
+	forge(a, lab, lab->relay);
+}
+
+static void take_the_root_of_another_tree(struct appointment *a,
+					  const struct record_lab *lab)
+{
+	a->root = *id_of(lab, lab->replica[1]);
+	forge(a, lab, lab->replica[1]);
+}
+
+static void take_another_tree(struct appointment *a,
+			      const struct record_lab *lab)
+{
+	a->tree = (uint8_t)lab->tree[1];
+	forge(a, lab, lab->replica[0]);
+}
+
+static void take_another_part(struct appointment *a,
+			      const struct record_lab *lab)
+{
+	a->part++;
+	forge(a, lab, lab->replica[0]);
+}
+
+static void grow_old(struct appointment *a, const struct record_lab *lab)
+{
+	a->issued_ms = mesh_wall(lab->m) - APPOINTMENT_LIFE_MS;
+	forge(a, lab, lab->replica[0]);
+}
+
+static void be_nearly_too_old(struct appointment *a,
+			      const struct record_lab *lab)
+{
+	a->issued_ms = mesh_wall(lab->m) - APPOINTMENT_LIFE_MS + 1;
+	forge(a, lab, lab->replica[0]);
+}
+
+static void come_early(struct appointment *a, const struct record_lab *lab)
+{
+	a->issued_ms = mesh_wall(lab->m) + CLOCK_SKEW_MS;
+	forge(a, lab, lab->replica[0]);
+}
+
+static const struct {
+	const char *why;
+	void (*change)(struct appointment *a, const struct record_lab *lab);
+	enum part_verdict want;
+} cases[] = {
+	{ "as the root signed it", leave, PART_GOOD },
+	{ "in the last millisecond", be_nearly_too_old, PART_GOOD },
+	{ "a bit of the signature", spoil, PART_BAD },
+	{ "another member under it", replace_member, PART_BAD },
+	{ "a member that appoints itself", appoint_oneself, PART_BAD },
+	{ "a node that takes itself for the root", be_the_root, PART_BAD },
+	{ "the root of another tree", take_the_root_of_another_tree, PART_BAD },
+	{ "for another tree", take_another_tree, PART_BAD },
+	{ "for another part", take_another_part, PART_BAD },
+	{ "too old", grow_old, PART_BAD },
+	{ "from the future", come_early, PART_BAD },
+};
+
+static void only_the_root_appoints(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+	struct router *asker = mesh_router(lab.m, lab.asker);
+	const struct node_id *id = id_of(&lab, lab.target);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct appointment a = appointed(&lab, 0, id);
+
+		cases[i].change(&a, &lab);
+		if (part_check(asker, id, lab.tree[0], &a, mesh_now(lab.m)) !=
+		    cases[i].want)
+			fail_msg("%s", cases[i].why);
+	}
+	mesh_free(lab.m);
+}
+
+static void whoever_is_not_appointed_refuses(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+	struct router *relay = mesh_router(lab.m, lab.relay);
+	const struct node_id *id = id_of(&lab, lab.target);
+	uint64_t stored = router_counters(relay)->n_sent[MSG_STORED];
+	uint64_t refused = router_counters(relay)->n_sent[MSG_NO_RECORD];
+	struct msg *x = mem_new(x);
+
+	(void)state;
+	x->type = MSG_STORE;
+	x->store.tree = (uint8_t)lab.tree[0];
+	x->store.hops_left = REQUEST_HOPS_MAX;
+	x->store.record = record_lab_record(&lab, lab.target);
+	x->store.has_appointment = true;
+	x->store.appointment = appointed(&lab, 0, id);
+	appoint_oneself(&x->store.appointment, &lab);
+	router_handle_message(relay, relay->neighbours.all->best->no, x,
+			      mesh_now(lab.m));
+	assert_int_equal(router_counters(relay)->n_appointment_bad, 1);
+	assert_int_equal(router_counters(relay)->n_sent[MSG_STORED], stored);
+	assert_int_equal(router_counters(relay)->n_sent[MSG_NO_RECORD],
+			 refused + 1);
+	free(x);
+	mesh_free(lab.m);
+}
+
+/* A member says that it keeps what it does not: it alone is believed less. */
+static void a_member_that_boasts_does_not_make_the_network_large(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+	struct router *root = root_of(&lab, 0);
+	struct appointment a = appointed(&lab, 0, id_of(&lab, lab.target));
+	uint32_t was = records_n_nodes(root);
+
+	(void)state;
+	office_replied(root, lab.tree[0], a.part, &a.member, UINT32_MAX);
+	assert_true(records_n_nodes(root) <= 2 * was);
+	/* Nor can others say it in its place. */
+	office_replied(root, lab.tree[0], a.part, id_of(&lab, lab.asker), 1);
+	assert_true(records_n_nodes(root) >= was);
+	mesh_free(lab.m);
+}
+
+/* A neighbour of the first root, beneath it, and not `other`. */
+static size_t below_root(const struct record_lab *lab, size_t other)
+{
+	for (size_t i = 0; i < mesh_n_nodes(lab->m); i++) {
+		const struct neighbour *up =
+			tree_parent(mesh_router(lab->m, i), lab->tree[0]);
+
+		if (i != other && i != lab->target && up != NULL &&
+		    id_equal(&up->id, id_of(lab, lab->replica[0])))
+			return i;
+	}
+	fail();
+	return 0;
+}
+
+/* It has the records of before, until they die. */
+static void a_root_falls_back_on_what_it_has(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+	const struct node_id *id = id_of(&lab, lab.target);
+	struct deaf deaf = { member_for(&lab, 0, id), 0 };
+	struct record *rec = mem_new(rec);
+
+	(void)state;
+	*rec = record_lab_record(&lab, lab.target);
+	assert_true(record_keep(root_of(&lab, 0), rec, mesh_now(lab.m)));
+	/* All requests come to the root. */
+	forget_parts(&lab);
+	mesh_set_filter(lab.m, is_deaf, &deaf);
+	assert_true(record_lab_looks_up(&lab, below_root(&lab, deaf.node), id));
+	assert_true(deaf.n > 0);
+	assert_true(router_counters(root_of(&lab, 0))->n_sent[MSG_FOUND] > 0);
+	free(rec);
+	mesh_free(lab.m);
+}
+
+/* They were stored before there was a member, and not since. */
+static void what_a_new_member_does_not_have_the_root_may(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+	const struct node_id *id = id_of(&lab, lab.target);
+	size_t asker = below_root(&lab, member_for(&lab, 0, id));
+	struct router *member = mesh_router(lab.m, member_for(&lab, 0, id));
+	struct record *rec = mem_new(rec);
+	struct appointment a;
+
+	(void)state;
+	assert_true(record_lab_looks_up(&lab, asker, id));
+	assert_true(part_find(mesh_router(lab.m, asker), id, lab.tree[0], &a,
+			      mesh_now(lab.m)));
+	forget_found(&lab);
+	stored_remove(&member->records.kept,
+		      record_kept(member, id, mesh_now(lab.m)));
+	parts_deinit(member);
+	*rec = record_lab_record(&lab, lab.target);
+	assert_true(record_keep(root_of(&lab, 0), rec, mesh_now(lab.m)));
+	assert_true(record_lab_looks_up(&lab, asker, id));
+	assert_true(router_counters(root_of(&lab, 0))->n_sent[MSG_FOUND] > 0);
+	/* The root has not lost faith in it. */
+	assert_ptr_equal(mesh_router(lab.m, member_for(&lab, 0, id)), member);
+	free(rec);
+	mesh_free(lab.m);
+}
+
+/* ---- the office -------------------------------------------------------- */
+
+static struct record volunteer(const struct record_lab *lab, unsigned i)
+{
+	struct record rec = record_lab_record(lab, lab->target);
+	struct coord *at = &rec.at.tree[lab->tree[0]];
+
+	rec.flags = RECORD_FLAG_VOLUNTEER;
+	memcpy(rec.id.b, &i, sizeof i);
+	at->hop[at->n - 1].id = rec.id;
+	return rec;
+}
+
+static void an_office_has_room_for_so_many(void **state)
+{
+	struct record_lab lab = record_lab_new();
+	struct router *root = root_of(&lab, 0);
+	struct record rec;
+
+	(void)state;
+	for (unsigned i = 0; i < DIRECTORY_MAX; i++) {
+		rec = volunteer(&lab, i);
+		assert_true(office_register(root, lab.tree[0], &rec,
+					    mesh_now(lab.m)));
+	}
+	assert_int_equal(router_counters(root)->n_record_full, 0);
+	rec = volunteer(&lab, DIRECTORY_MAX);
+	assert_false(office_register(root, lab.tree[0], &rec, mesh_now(lab.m)));
+	assert_int_equal(router_counters(root)->n_record_full, 1);
+	rec = volunteer(&lab, 5);
+	assert_true(office_register(root, lab.tree[0], &rec, mesh_now(lab.m)));
+	/* Those who do not come again make room. */
+	offices_sweep(root, mesh_now(lab.m) + RECORD_LIFE_S * NS_PER_S);
+	rec = volunteer(&lab, DIRECTORY_MAX);
+	assert_true(office_register(root, lab.tree[0], &rec, mesh_now(lab.m)));
+	mesh_free(lab.m);
+}
+
+static void only_volunteers_of_this_tree_register(void **state)
+{
+	struct record_lab lab = record_lab_new();
+	struct router *root = root_of(&lab, 0);
+	struct record rec = volunteer(&lab, 1);
+	nsec now = mesh_now(lab.m);
+
+	(void)state;
+	rec.flags = 0;
+	assert_false(office_register(root, lab.tree[0], &rec, now));
+	rec.flags = RECORD_FLAG_VOLUNTEER;
+	rec.at.tree[lab.tree[0]].n = 0;
+	assert_false(office_register(root, lab.tree[0], &rec, now));
+	rec.at.tree[lab.tree[0]] = rec.at.tree[lab.tree[1]];
+	assert_false(office_register(root, lab.tree[0], &rec, now));
+	mesh_free(lab.m);
+}
+
+static void an_office_opens_with_so_many_volunteers(void **state)
+{
+	struct record_lab lab = record_lab_new();
+	struct router *root = root_of(&lab, 0);
+	const struct node_id *id = id_of(&lab, lab.target);
+	struct appointment a;
+	struct record rec;
+
+	(void)state;
+	root->config.directory_from = 2;
+	for (unsigned i = 0; i < DIRECTORY_MIN; i++) {
+		assert_false(
+			part_find(root, id, lab.tree[0], &a, mesh_now(lab.m)));
+		rec = volunteer(&lab, i);
+		office_register(root, lab.tree[0], &rec, mesh_now(lab.m));
+	}
+	assert_true(part_find(root, id, lab.tree[0], &a, mesh_now(lab.m)));
+	/* And only in networks that are large enough. */
+	root->config.directory_from =
+		2 * trees_n_nodes(root, mesh_now(lab.m)) + 2;
+	assert_false(part_find(root, id, lab.tree[0], &a, mesh_now(lab.m)));
+	mesh_free(lab.m);
+}
+
+/* Of a million nodes as of ten thousand. */
+static void as_many_volunteers_register_in_networks_of_any_size(void **state)
+{
+	static const uint32_t sizes[] = { 10000, 100000 };
+	struct node_id id = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		unsigned n = 0;
+
+		for (uint32_t k = 0; k < sizes[i]; k++) {
+			memcpy(id.b, &k, sizeof k);
+			n += office_wants(&id, 2, sizes[i]);
+		}
+		assert_in_range(n, DIRECTORY_WANT * 8 / 10,
+				DIRECTORY_WANT * 12 / 10);
+	}
+	assert_true(office_wants(&id, 2, DIRECTORY_WANT));
+}
+
+static void no_office_outlives_its_root(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+	struct router *root = root_of(&lab, 0);
+
+	(void)state;
+	assert_non_null(root->records.office[lab.tree[0]]);
+	router_set_transit(root, false);
+	mesh_pump(lab.m, lab.replica[0]);
+	small_pass(lab.m, 60 * NS_PER_S);
+	assert_false(tree_is_root(root, lab.tree[0]));
+	assert_null(root->records.office[lab.tree[0]]);
+	mesh_free(lab.m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(members_keep_what_the_root_would),
+		cmocka_unit_test(a_lookup_is_handed_over_to_the_member),
+		cmocka_unit_test(the_next_lookup_does_not_trouble_the_root),
+		cmocka_unit_test(
+			members_prove_absence_when_they_have_served_long),
+		cmocka_unit_test(the_network_is_as_large_as_before),
+		cmocka_unit_test(a_member_that_drops_requests_is_replaced),
+		cmocka_unit_test(only_the_root_appoints),
+		cmocka_unit_test(whoever_is_not_appointed_refuses),
+		cmocka_unit_test(
+			a_member_that_boasts_does_not_make_the_network_large),
+		cmocka_unit_test(a_root_falls_back_on_what_it_has),
+		cmocka_unit_test(what_a_new_member_does_not_have_the_root_may),
+		cmocka_unit_test(an_office_has_room_for_so_many),
+		cmocka_unit_test(only_volunteers_of_this_tree_register),
+		cmocka_unit_test(an_office_opens_with_so_many_volunteers),
+		cmocka_unit_test(
+			as_many_volunteers_register_in_networks_of_any_size),
+		cmocka_unit_test(no_office_outlives_its_root),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
