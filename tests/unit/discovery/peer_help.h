@@ -115,3 +115,30 @@ static inline void make_hint(struct peers *p, uint32_t who, union endpoint at,
 		peers_handle_hint(p, &id.id, &at, ifindex, is_fresh, now),
 		PEERS_OK);
 }
+
+/* The address of a value that lives as long as the block. */
+#define AT(e) (&(union endpoint[]){ e }[0])
+
+static inline const struct peer *find(const struct peers *p, uint32_t who)
+{
+	struct identity id = make_who(who);
+
+	return peers_find(p, &id.id);
+}
+
+/* All events that are pending; how many of one type, the last one in `out`. */
+static inline size_t drain(struct peers *p, enum peers_event_type type,
+			   struct peers_event *out)
+{
+	struct peers_event ev;
+	size_t n = 0;
+
+	while (peers_next_event(p, &ev)) {
+		if (ev.type != type)
+			continue;
+		n++;
+		if (out != NULL)
+			*out = ev;
+	}
+	return n;
+}

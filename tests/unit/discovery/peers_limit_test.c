@@ -11,7 +11,7 @@ static enum peers_verdict meet(struct peers *p, uint32_t i, nsec now)
 	return make_up(p, i, 0, 2000 + i, make_at4(i), 1, now, &no);
 }
 
-static const struct peer *find(const struct peers *p, uint32_t i)
+static const struct peer *met(const struct peers *p, uint32_t i)
 {
 	struct identity id = make_who(2000 + i);
 
@@ -51,7 +51,7 @@ static void a_place_that_is_free_again_is_given_away(void **state)
 
 	(void)state;
 	meet_all(p, PEERS_MAX);
-	peers_handle_session_down(p, find(p, 5)->no, 5, PEER_ERROR_NONE, LATER);
+	peers_handle_session_down(p, met(p, 5)->no, 5, PEER_ERROR_NONE, LATER);
 	assert_int_equal(meet(p, PEERS_MAX + 1, LATER), PEERS_OK);
 	peers_free(p);
 }
@@ -72,10 +72,8 @@ static void a_second_session_of_a_peer_takes_no_place(void **state)
 /* It was lost and came back: worse than one of which nothing is known. */
 static void make_worse(struct peers *p, uint32_t i, nsec now)
 {
-	peers_handle_session_down(p, find(p, i)->no, i, PEER_ERROR_TIMEOUT,
-				  now);
-	peers_handle_dial_failed(p, find(p, i)->no,
-				 &find(p, i)->endpoints[0].at,
+	peers_handle_session_down(p, met(p, i)->no, i, PEER_ERROR_TIMEOUT, now);
+	peers_handle_dial_failed(p, met(p, i)->no, &met(p, i)->endpoints[0].at,
 				 PEER_ERROR_TIMEOUT, now);
 	assert_int_equal(meet(p, i, now), PEERS_OK);
 }
@@ -96,8 +94,8 @@ static void the_worst_gives_way_to_a_better_one(void **state)
 
 	assert_int_equal(meet(p, PEERS_MAX + 1, LATER), PEERS_OK);
 	assert_int_equal(peers_connected(p), PEERS_MAX);
-	assert_int_equal(find(p, 9)->n_links, 0);
-	assert_int_equal(find(p, 9)->last_error, PEER_ERROR_LIMIT);
+	assert_int_equal(met(p, 9)->n_links, 0);
+	assert_int_equal(met(p, 9)->last_error, PEER_ERROR_LIMIT);
 	assert_int_equal(peers_counters(p)->n_dismissed, 1);
 	assert_true(peers_next_dismissed(p, &session));
 	assert_true(session == 9 || session == 7009);
@@ -105,12 +103,12 @@ static void the_worst_gives_way_to_a_better_one(void **state)
 	assert_true(session == 9 || session == 7009);
 	assert_false(peers_next_dismissed(p, &session));
 	/* What the caller tells of their ends changes nothing. */
-	peers_handle_session_down(p, find(p, 9)->no, 9, PEER_ERROR_NONE, LATER);
+	peers_handle_session_down(p, met(p, 9)->no, 9, PEER_ERROR_NONE, LATER);
 	assert_int_equal(peers_connected(p), PEERS_MAX);
 
 	/* It does not come back by that, nor does its like. */
 	assert_int_equal(meet(p, 9, LATER), PEERS_FULL);
-	assert_int_equal(find(p, 7)->n_links, 1);
+	assert_int_equal(met(p, 7)->n_links, 1);
 	peers_free(p);
 }
 
