@@ -54,7 +54,7 @@ def cell(values, digits):
 
 
 def rows(results, table):
-    yield ["", *(f.title for f in table.figures)]
+    yield ["", *(f"{f.title} {'↑' if f.better == 'more' else '↓'}" for f in table.figures)]
     own = None
     for k in results.kinds:
         if k.kind == "own":
@@ -112,7 +112,7 @@ def machine(kinds, size, load):
         (" (other work was going on: compare the ratios)" if load > 0.5 else ""),
         f"- {own_version()}; {datetime.date.today().isoformat()}",
         f"- {size.rounds} rounds, every candidate once in each; transfers of {size.seconds} s; "
-        "median (least–greatest)",
+        "median (least–greatest); ↑ more is better, ↓ less is",
         "- programs use TCP with cubic, in every namespace and for every candidate",
     ]
     if rivals:

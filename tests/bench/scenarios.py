@@ -57,15 +57,16 @@ TABLES = (
 
 
 class Size:
-    """How long everything takes."""
+    """How long everything takes.  `is_smoke`: only whether it works."""
 
-    def __init__(self, rounds, seconds, pings, short=False):
-        self.rounds, self.seconds, self.pings, self.short = rounds, seconds, pings, short
+    def __init__(self, rounds, seconds, pings, n_setups, is_smoke=False):
+        self.rounds, self.seconds, self.pings = rounds, seconds, pings
+        self.n_setups, self.is_smoke = n_setups, is_smoke
 
 
-FULL = Size(5, 5, 200)
-QUICK = Size(2, 2, 100)
-SMOKE = Size(1, 1, 20, short=True)
+FULL = Size(5, 5, 200, 1000)
+QUICK = Size(2, 2, 100, 200)
+SMOKE = Size(1, 1, 20, 10, is_smoke=True)
 
 
 def keyed(table, **values):
@@ -79,10 +80,10 @@ class Scenario:
     key = ""
     role = ""
 
-    def ground(self, kind):
+    def ground(self, kind, size):
         raise NotImplementedError
 
-    def prepare(self, g):
+    def prepare(self, g, size):
         """Once for each ground."""
 
     def measure(self, g, size):
@@ -93,14 +94,14 @@ class Line(Scenario):
     def __init__(self, key, role, n):
         self.key, self.role, self.n = key, role, n
 
-    def ground(self, kind):
+    def ground(self, kind, size):
         return ground(kind, LINES[self.n])
 
     def measure(self, g, size):
         yield keyed(self.key, start=g.start_ms() if g.candidate.kind != "bare" else None)
         yield keyed(self.key, idle=measure.ping_idle_ms(g, size.pings))
-        for streams in (1, 8):
-            got = measure.tcp(g, streams, size.seconds)
+        for streams in (1,) if size.is_smoke else (1, 8):
+            got = measure.tcp(g, streams, size.seconds, omit=0 if size.is_smoke else 1)
             if g.candidate.kind == "bare":
                 got["cpu"] = None
             yield keyed(f"{self.key}.{streams}", **got)
@@ -114,10 +115,10 @@ class Socks(Scenario):
     def __init__(self, key, role, n):
         self.key, self.role, self.n = key, role, n
 
-    def ground(self, kind):
+    def ground(self, kind, size):
         return ground(kind, LINES[self.n])
 
-    def prepare(self, g):
+    def prepare(self, g, size):
         g.start()
         measure.web(g)
         netlab.wait_for("the proxy", lambda: measure.conns(g, 20, 0.1)["done"] == 2, g.candidate.ready_s, 0.2)
@@ -138,16 +139,17 @@ class Loss(Scenario):
     def __init__(self, percent):
         self.key, self.percent = f"loss.{percent}", float(percent)
 
-    def ground(self, kind):
-        return ground(kind, LINES[4], Cable(delay_ms=10, loss=self.percent / 100, rate_mbit=50))
+    def ground(self, kind, size):
+        cable = Cable(delay_ms=10, loss=self.percent / 100, rate_mbit=50)
+        return ground(kind, LINES[2 if size.is_smoke else 4], cable)
 
-    def prepare(self, g):
+    def prepare(self, g, size):
         g.start_ms()
 
     def measure(self, g, size):
         # It takes some round trips of 60 ms to know what such a way carries.
-        seconds = size.seconds if size.short else max(8, 2 * size.seconds)
-        got = measure.tcp(g, 1, seconds, omit=1 if size.short else 2)
+        seconds = size.seconds if size.is_smoke else max(6, 2 * size.seconds)
+        got = measure.tcp(g, 1, seconds, omit=0 if size.is_smoke else 2)
         yield keyed(self.key, rate=got["rate"] * 1000)
         if "socks chain" in g.candidate.roles and g.candidate.kind == "own":
             measure.web(g)
@@ -157,22 +159,23 @@ class Loss(Scenario):
 class Diamond(Scenario):
     key = "diamond"
     role = "diamond"
-    patience_s = 60
+    patience_s = 75
 
     def __init__(self, how):
         self.how = how
 
-    def ground(self, kind):
+    def ground(self, kind, size):
         return ground(kind, DIAMOND)
 
-    def prepare(self, g):
+    def prepare(self, g, size):
         for host in g.hosts:
             g.candidate.start(host)
         for host in g.hosts[1:3]:
             netlab.wait_for("its address", lambda: g.has_address(host), g.candidate.ready_s)
             measure.first_ping_ms(host, g.address(), g.candidate.ready_s)
         measure.first_ping_ms(g.first, g.address(), g.candidate.ready_s)
-        time.sleep(g.candidate.settle_s)
+        if not size.is_smoke:
+            time.sleep(g.candidate.settle_s)
 
     def silence(self, g, relay):
         for wire, _ in g.candidate.neighbours(relay):
@@ -189,13 +192,15 @@ class Setups(Scenario):
     role = ""
 
     def measure(self, g, size):
-        out = netlab.run(measure.TOOLS / "setups", 20 if size.short else 500).stdout
+        out = netlab.run(measure.TOOLS / "setups", size.n_setups).stdout
         yield keyed("setups", **json.loads(out))
 
 
 SCENARIOS = (Line("hop", "hop", 2), Line("chain", "chain", 4),
              Socks("socks", "socks", 2), Socks("socks.chain", "socks chain", 4),
              Loss("0.1"), Loss("1"), Diamond("killed"), Diamond("silent"), Setups())
+# Each kind of them once.
+SMOKE_SCENARIOS = tuple(SCENARIOS[i] for i in (0, 2, 5, 6, 8))
 
 
 def median(values):

@@ -21,7 +21,7 @@ class ImpairedWire(netlab.Wire):
     """A wire whose packets pass by our own relay."""
 
     def __init__(self, lab, a, b, cable, **kw):
-        self.cable = cable
+        self.lab, self.cable = lab, cable
         super().__init__(lab, a, b, **kw)
 
     def plug(self):

@@ -29,8 +29,7 @@ class Tinc(Inner4):
         for host in self.hosts():
             # Who has the wire's first end calls; the other is called.
             calls = [(wire, other) for wire, other in self.neighbours(host) if wire.ends[0][0] is host]
-            lines = [f"Name = {host.name}", "Interface = tinc0", "AddressFamily = ipv4", "PingInterval = 10",
-                     "StrictSubnets = no"]
+            lines = [f"Name = {host.name}", "Interface = tinc0", "AddressFamily = ipv4"]
             lines += [f"ConnectTo = {other.name}" for _, other in calls]
             (host.dir / "tinc.conf").write_text("\n".join(lines) + "\n")
             for other in self.hosts():

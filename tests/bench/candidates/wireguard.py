@@ -18,6 +18,7 @@ class WireGuard(Inner4):
     programs = ("wireguard-go", "wg")
     packages = ("wireguard-go",)
     roles = frozenset({"hop", "chain", "lossy"})
+    devices = ()
 
     def prepare(self):
         self.devices = []

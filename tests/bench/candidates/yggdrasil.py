@@ -11,6 +11,7 @@ class Yggdrasil(Candidate):
     programs = ("yggdrasil",)
     packages = ("yggdrasil",)
     roles = frozenset({"hop", "chain", "lossy", "diamond"})
+    ready_s = 60  # it is patient after a loss
     settle_s = 5
 
     def prepare(self):
