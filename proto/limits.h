@@ -203,7 +203,11 @@
 #define HANDSHAKE_OUTER_NS      (5 * NS_PER_S)
 #define HANDSHAKE_INNER_NS      (10 * NS_PER_S)
 #define CRYPTO_BYTES_MAX        16384
-#define RELAY_QUEUE_MAX         128
+#define RELAY_QUEUE_MAX         128  /* of one circuit */
+#define RELAY_SESSION_MAX       1024 /* of all circuits of a session */
+#define RELAY_ALL_MAX           8192 /* of all sessions */
+#define RELAY_TARGET_NS         (5 * NS_PER_MS)
+#define RELAY_INTERVAL_NS       (100 * NS_PER_MS)
 #define CHANNELS_PER_PEER_MAX   16
 #define STREAMS_PER_CHANNEL_MAX 1024
 
