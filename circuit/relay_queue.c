@@ -63,6 +63,7 @@ struct relay_pool {
 	struct flow *flows;
 	size_t n_slots, n_flows; /* kept */
 	size_t n;                /* packets that wait */
+	struct relay_counters counters;
 };
 
 /* ---- memory ---- */
@@ -104,6 +105,11 @@ void relay_pool_free(struct relay_pool *p)
 size_t relay_pool_n(const struct relay_pool *p)
 {
 	return p->n;
+}
+
+const struct relay_counters *relay_pool_counters(const struct relay_pool *p)
+{
+	return &p->counters;
 }
 
 static struct slot *slot_get(struct relay_queue *q)
@@ -277,6 +283,7 @@ static struct slot *shift(struct relay_queue *q, struct flow *f)
 static void drop_head(struct relay_queue *q, struct flow *f)
 {
 	q->counters.n_full++;
+	q->pool->counters.n_full++;
 	slot_put(q, shift(q, f));
 }
 
@@ -373,6 +380,7 @@ static struct slot *take(struct relay_queue *q, struct flow *f, nsec now)
 				 now - s->since, f->n_bytes <= SLOT_BYTES, now))
 			return s;
 		q->counters.n_late++;
+		q->pool->counters.n_late++;
 		slot_put(q, s);
 	}
 	return NULL;

@@ -40,6 +40,11 @@ struct relay_limits {
 		.n_pool_max = RELAY_ALL_MAX,                                   \
 	})
 
+struct relay_counters {
+	uint64_t n_late; /* dropped by CoDel */
+	uint64_t n_full; /* dropped by a limit */
+};
+
 #define RELAY_KEY_BYTES 16
 
 /* `key` is secret: neighbours choose the labels. */
@@ -48,6 +53,8 @@ struct relay_pool *relay_pool_new(const struct relay_limits *limits,
 void relay_pool_free(struct relay_pool *p); /* after its queues */
 /* Packets that wait, in all queues. */
 size_t relay_pool_n(const struct relay_pool *p);
+/* Of all queues, also of those which are gone. */
+const struct relay_counters *relay_pool_counters(const struct relay_pool *p);
 
 /* The pool is borrowed. */
 struct relay_queue *relay_queue_new(struct relay_pool *p);
@@ -79,8 +86,4 @@ bool relay_queue_has_room(struct relay_queue *q, uint32_t label);
 /* Whether someone who had no room has it now; tells it once. */
 bool relay_queue_woke(struct relay_queue *q);
 
-struct relay_counters {
-	uint64_t n_late; /* dropped by CoDel */
-	uint64_t n_full; /* dropped by a limit */
-};
 const struct relay_counters *relay_queue_counters(const struct relay_queue *q);

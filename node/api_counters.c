@@ -115,16 +115,27 @@ static const struct field router_fields[] = {
 
 #define F(name) FIELD(session_counters, name)
 static const struct field session_fields[] = {
-	F(udp_garbage),    F(udp_unknown),
-	F(version),        F(reset_sent),
-	F(retry),          F(half_open_limit),
-	F(token_invalid),  F(accepted),
-	F(accept_failed),  F(dialled),
-	F(refused),        F(duplicate),
-	F(frame_too_long), F(stream_unexpected),
-	F(packet_bad),     F(queue_full),
-	F(too_big),        F(control_overflow),
-	F(dead),           F(cut),
+	F(udp_garbage),
+	F(udp_unknown),
+	F(version),
+	F(reset_sent),
+	F(retry),
+	F(half_open_limit),
+	F(token_invalid),
+	F(accepted),
+	F(accept_failed),
+	F(dialled),
+	F(refused),
+	F(duplicate),
+	F(frame_too_long),
+	F(stream_unexpected),
+	F(packet_bad),
+	F(queue_full),
+	F(queue_late),
+	F(too_big),
+	F(control_overflow),
+	F(dead),
+	F(cut),
 };
 #undef F
 

@@ -21,6 +21,21 @@ size_t channel_packet_max(const struct channel *c)
 	return hop.mtu < CIRCUIT_MTU_MAX ? hop.mtu : CIRCUIT_MTU_MAX;
 }
 
+static enum session_verdict send_own(struct channels *set,
+				     const struct relay_hop *hop,
+				     const uint8_t *header, size_t header_len,
+				     const uint8_t *data, size_t len)
+{
+	return sessions_send_packet(
+		set->sessions, hop->session,
+		&(struct session_packet){ .label = hop->label,
+					  .is_own = true,
+					  .header = header,
+					  .header_len = header_len,
+					  .payload = data,
+					  .len = len });
+}
+
 static void send_part(struct channel *c, const struct relay_hop *hop,
 		      enum packet_part part, const uint8_t *data, size_t len)
 {
@@ -28,8 +43,7 @@ static void send_part(struct channel *c, const struct relay_hop *hop,
 	size_t n =
 		packet_header_write(header, part, hop->label, c->split_number);
 
-	if (sessions_send_packet(c->set->sessions, hop->session, header, n,
-				 data, len) == SESSION_TOO_BIG)
+	if (send_own(c->set, hop, header, n, data, len) == SESSION_TOO_BIG)
 		c->set->counters.n_too_big++;
 }
 
@@ -71,8 +85,8 @@ void channels_send_small(struct channels *set, const struct lane *l,
 
 	if (router_circuit_out(set->router, l->circuit, len,
 			       loop_now(set->loop), &hop))
-		sessions_send_packet(
-			set->sessions, hop.session, header,
+		send_own(
+			set, &hop, header,
 			packet_header_write(header, PACKET_WHOLE, hop.label, 0),
 			data, len);
 }
@@ -87,7 +101,7 @@ bool channel_has_room(struct channel *c)
 	    !router_circuit_out(c->set->router, c->lane->circuit, 0,
 				loop_now(c->set->loop), &hop))
 		return false;
-	if (sessions_has_room(c->set->sessions, hop.session))
+	if (sessions_has_room(c->set->sessions, hop.session, hop.label))
 		return true;
 	c->is_waiting_room = true;
 	return false;

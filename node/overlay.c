@@ -74,9 +74,13 @@ static void session_packet(void *ctx, session_no s, const struct packet *p,
 		header[1] = (uint8_t)(word >> 16);
 		header[2] = (uint8_t)(word >> 8);
 		header[3] = (uint8_t)word;
-		sessions_send_packet(o->sessions, hop.session, header,
-				     sizeof header, raw + LABEL_BYTES,
-				     len - LABEL_BYTES);
+		sessions_send_packet(
+			o->sessions, hop.session,
+			&(struct session_packet){ .label = hop.label,
+						  .header = header,
+						  .header_len = sizeof header,
+						  .payload = raw + LABEL_BYTES,
+						  .len = len - LABEL_BYTES });
 		break;
 	case RELAY_DELIVER:
 		channels_receive(o->channels, hop.circuit, p);

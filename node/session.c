@@ -112,6 +112,7 @@ static void session_free(void *p)
 
 static void fill_info(const struct session *s, struct session_info *out)
 {
+	const struct relay_queue *queue = s->queue;
 	struct quic_measure m;
 
 	*out = (struct session_info){
@@ -126,8 +127,6 @@ static void fill_info(const struct session *s, struct session_info *out)
 		.n_bytes_out = s->n_bytes_out,
 		.n_packets_in = s->n_packets_in,
 		.n_packets_out = s->n_packets_out,
-		.n_dropped = s->n_dropped,
-		.n_queued = s->n_queued,
 		.dial = s->dial,
 		.dial_peer = s->dial_peer,
 		.end_text = quic_end_text(s->quic),
@@ -135,6 +134,11 @@ static void fill_info(const struct session *s, struct session_info *out)
 	memcpy(out->name, s->name, sizeof out->name);
 	quic_measure(s->quic, &m);
 	out->rtt = m.rtt;
+	if (queue == NULL)
+		return;
+	out->n_queued = relay_queue_n(queue);
+	out->n_dropped = relay_queue_counters(queue)->n_late +
+			 relay_queue_counters(queue)->n_full;
 }
 
 void session_end(struct session *s, const char *why, uint8_t error)
@@ -330,6 +334,7 @@ struct sessions *sessions_new(struct loop *l, struct quic_tls *tls,
 			      const struct session_events *ev, void *ctx)
 {
 	struct sessions *set = mem_new(set);
+	uint8_t key[RELAY_KEY_BYTES];
 
 	set->loop = l;
 	set->tls = tls;
@@ -340,6 +345,8 @@ struct sessions *sessions_new(struct loop *l, struct quic_tls *tls,
 	set->table = quic_table_new(tls, reset_key);
 	set->scratch = mem_new(set->scratch);
 	set->udp = udp_new(l, session_received, set);
+	randombytes_buf(key, sizeof key);
+	set->pool = relay_pool_new(&RELAY_LIMITS, key);
 	randombytes_buf(set->token_key, sizeof set->token_key);
 	randombytes_buf(&set->instance, sizeof set->instance);
 	return set;
@@ -357,6 +364,7 @@ void sessions_free(struct sessions *set)
 	sessions_flush(set);
 	loop_run_deferred(set->loop);
 	udp_free(set->udp);
+	relay_pool_free(set->pool);
 	quic_table_free(set->table);
 	sodium_memzero(set->token_key, sizeof set->token_key);
 	free(set->scratch);
@@ -441,27 +449,22 @@ void sessions_close(struct sessions *set, session_no no, const char *why)
 }
 
 enum session_verdict sessions_send_packet(struct sessions *set, session_no no,
-					  const uint8_t *header,
-					  size_t header_len,
-					  const uint8_t *payload, size_t len)
+					  const struct session_packet *p)
 {
 	struct session *s = find(set, no);
 
 	if (s == NULL || s->state != SESSION_UP)
 		return SESSION_GONE;
-	return session_send_packet(s, header, header_len, payload, len);
+	return session_send_packet(s, p);
 }
 
-bool sessions_has_room(struct sessions *set, session_no no)
+bool sessions_has_room(struct sessions *set, session_no no, uint32_t label)
 {
 	struct session *s = find(set, no);
 
-	if (s == NULL)
+	if (s == NULL || s->queue == NULL)
 		return true; /* the send will tell */
-	if (s->n_queued < RELAY_QUEUE_MAX / 2)
-		return true;
-	s->is_someone_waiting = true;
-	return false;
+	return relay_queue_has_room(s->queue, label);
 }
 
 bool sessions_get(const struct sessions *set, session_no no,
@@ -489,7 +492,11 @@ bool sessions_next(const struct sessions *set, session_no after,
 	return false;
 }
 
-const struct session_counters *sessions_counters(const struct sessions *set)
+const struct session_counters *sessions_counters(struct sessions *set)
 {
+	const struct relay_counters *queues = relay_pool_counters(set->pool);
+
+	set->counters.n_queue_late = queues->n_late;
+	set->counters.n_queue_full = queues->n_full;
 	return &set->counters;
 }

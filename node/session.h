@@ -34,7 +34,8 @@ struct session_info {
 	struct msg_link claim;                /* what we say of the link */
 	uint64_t n_bytes_in, n_bytes_out;     /* UDP payload */
 	uint64_t n_packets_in, n_packets_out; /* circuit packets */
-	uint64_t n_dropped; /* circuit packets, by a full queue */
+	uint64_t n_dropped; /* circuit packets that waited too long, or that
+			       were too many */
 	size_t n_queued;
 	uint32_t dial, dial_peer; /* of struct session_dial; 0: incoming */
 	const char *end_text;
@@ -55,7 +56,7 @@ struct session_events {
 	/* A circuit packet: the header is parsed, `raw` is all of it. */
 	void (*packet)(void *ctx, session_no s, const struct packet *p,
 		       const uint8_t *raw, size_t len);
-	/* Room again after SESSION_BLOCKED. */
+	/* Some circuit that had no room has it again. */
 	void (*writable)(void *ctx, session_no s);
 };
 
@@ -96,18 +97,24 @@ void sessions_close(struct sessions *set, session_no s, const char *why);
 
 enum session_verdict {
 	SESSION_SENT,
-	SESSION_QUEUED,
-	SESSION_FULL,    /* dropped: the queue is full */
+	SESSION_QUEUED,  /* it, or another one in its place, may be dropped */
 	SESSION_TOO_BIG, /* dropped: over the link's MTU */
 	SESSION_GONE,
 };
-/* Sends header and payload as one circuit packet. */
+/* A circuit packet, borrowed for the call. */
+struct session_packet {
+	uint32_t label; /* which the header has */
+	bool is_own;    /* the circuit begins or ends here */
+	const uint8_t *header;
+	size_t header_len;
+	const uint8_t *payload;
+	size_t len;
+};
 enum session_verdict sessions_send_packet(struct sessions *set, session_no s,
-					  const uint8_t *header,
-					  size_t header_len,
-					  const uint8_t *payload, size_t len);
-/* Whether one more packet would be sent or queued; else `writable` follows. */
-bool sessions_has_room(struct sessions *set, session_no s);
+					  const struct session_packet *p);
+/* Whether a circuit of our own may send one more packet; else `writable`
+ * follows. */
+bool sessions_has_room(struct sessions *set, session_no s, uint32_t label);
 
 /* Iteration in the order of slots: start with `after` = 0. */
 bool sessions_next(const struct sessions *set, session_no after,
@@ -119,8 +126,8 @@ struct session_counters {
 	uint64_t n_udp_garbage, n_udp_unknown, n_version, n_reset_sent, n_retry,
 		n_half_open_limit, n_token_invalid, n_accepted, n_accept_failed,
 		n_dialled, n_refused, n_duplicate, n_frame_too_long,
-		n_stream_unexpected, n_packet_bad, n_queue_full, n_too_big,
-		n_control_overflow, n_dead, n_cut;
+		n_stream_unexpected, n_packet_bad, n_queue_full, n_queue_late,
+		n_too_big, n_control_overflow, n_dead, n_cut;
 	uint64_t n_msg[MSG_VERDICTS];
 };
-const struct session_counters *sessions_counters(const struct sessions *set);
+const struct session_counters *sessions_counters(struct sessions *set);

@@ -11,7 +11,6 @@ enum {
 	CONTROL_BYTES_MAX = 1 << 20,
 	/* A session packet around a DATAGRAM without the label. */
 	DATAGRAM_OVERHEAD = SESSION_OVERHEAD - LABEL_BYTES,
-	QUEUE_LOW = RELAY_QUEUE_MAX / 2,
 	APP_ERROR_PROTOCOL = 1,
 };
 
@@ -296,64 +295,56 @@ static bool write_now(struct session *s, const ngtcp2_vec *vec, size_t n)
 	return true;
 }
 
-static void enqueue(struct session *s, const uint8_t *header, size_t header_len,
-		    const uint8_t *payload, size_t len)
+static size_t n_waiting(const struct session *s)
 {
-	struct queued *q;
-
-	if (s->queue == NULL)
-		s->queue = mem_calloc(RELAY_QUEUE_MAX, sizeof *s->queue);
-	q = &s->queue[(s->queue_first + s->n_queued++) % RELAY_QUEUE_MAX];
-	memcpy(q->data, header, header_len);
-	memcpy(q->data + header_len, payload, len);
-	q->len = header_len + len;
+	return s->queue != NULL ? relay_queue_n(s->queue) : 0;
 }
 
 enum session_verdict session_send_packet(struct session *s,
-					 const uint8_t *header,
-					 size_t header_len,
-					 const uint8_t *payload, size_t len)
+					 const struct session_packet *p)
 {
 	const ngtcp2_vec vec[] = {
-		{ (uint8_t *)(uintptr_t)header, header_len },
-		{ (uint8_t *)(uintptr_t)payload, len },
+		{ (uint8_t *)(uintptr_t)p->header, p->header_len },
+		{ (uint8_t *)(uintptr_t)p->payload, p->len },
 	};
 
-	if (header_len + len + DATAGRAM_OVERHEAD > quic_udp_payload(s->quic)) {
+	if (p->header_len + p->len + DATAGRAM_OVERHEAD >
+	    quic_udp_payload(s->quic)) {
 		s->set->counters.n_too_big++;
 		return SESSION_TOO_BIG;
 	}
 	session_mark(s);
 	s->last_load = loop_now(s->set->loop);
-	if (s->n_queued == 0 && write_now(s, vec, 2)) {
+	if (n_waiting(s) == 0 && write_now(s, vec, 2)) {
 		s->n_packets_out++;
 		return SESSION_SENT;
 	}
-	if (s->n_queued == RELAY_QUEUE_MAX) {
-		s->set->counters.n_queue_full++;
-		s->n_dropped++;
-		return SESSION_FULL;
-	}
-	enqueue(s, header, header_len, payload, len);
+	if (s->queue == NULL)
+		s->queue = relay_queue_new(s->set->pool);
+	relay_queue_add(s->queue, p->label, p->is_own,
+			(struct relay_bytes){ p->header, p->header_len },
+			(struct relay_bytes){ p->payload, p->len },
+			loop_now(s->set->loop));
 	return SESSION_QUEUED;
 }
 
 static void drain_queue(struct session *s)
 {
-	while (s->n_queued > 0) {
-		struct queued *q = &s->queue[s->queue_first];
-		const ngtcp2_vec vec = { q->data, q->len };
+	nsec now = loop_now(s->set->loop);
+	struct relay_bytes b;
+
+	if (s->queue == NULL)
+		return;
+	while (relay_queue_next(s->queue, now, &b)) {
+		const ngtcp2_vec vec = { (uint8_t *)(uintptr_t)b.data, b.len };
 
 		if (!write_now(s, &vec, 1))
 			break;
 		s->n_packets_out++;
-		s->queue_first = (s->queue_first + 1) % RELAY_QUEUE_MAX;
-		s->n_queued--;
+		relay_queue_sent(s->queue);
 	}
-	if (s->is_someone_waiting && s->n_queued <= QUEUE_LOW) {
-		s->is_someone_waiting = false;
+	if (relay_queue_woke(s->queue))
 		s->set->events->writable(s->set->ctx, s->no);
-	}
 }
 
 /* ---- flushing ---- */
@@ -549,7 +540,7 @@ void session_free_buffers(struct session *s)
 		free(c);
 	}
 	frame_reader_free(s->reader);
-	free(s->queue);
+	relay_queue_free(s->queue);
 }
 
 const struct quic_events session_quic_events = {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "circuit/link_meter.h"
+#include "circuit/relay_queue.h"
 #include "node/quic.h"
 #include "node/session.h"
 #include "proto/frame.h"
@@ -13,11 +14,6 @@ struct chunk {
 	struct chunk *next;
 	size_t len;
 	uint8_t data[];
-};
-
-struct queued {
-	size_t len;
-	uint8_t data[UDP_PAYLOAD_MAX];
 };
 
 enum session_state {
@@ -58,16 +54,13 @@ struct session {
 	char name[NAME_BYTES_MAX + 1];
 
 	/* circuit packets */
-	struct queued *queue; /* ring of RELAY_QUEUE_MAX, made when needed */
-	size_t queue_first, n_queued;
-	bool is_someone_waiting;
+	struct relay_queue *queue; /* made when a packet has to wait */
 	struct udp_batch *batch;
 	size_t burst;
 	bool is_dirty;
 	struct session *next_dirty;
 
-	uint64_t n_bytes_in, n_bytes_out, n_packets_in, n_packets_out,
-		n_dropped;
+	uint64_t n_bytes_in, n_bytes_out, n_packets_in, n_packets_out;
 };
 
 struct sessions {
@@ -75,6 +68,7 @@ struct sessions {
 	struct udp *udp;
 	struct quic_table *table;
 	struct quic_tls *tls;
+	struct relay_pool *pool;
 	const struct session_events *events;
 	void *ctx;
 	char display_name[NAME_BYTES_MAX + 1];
@@ -98,9 +92,7 @@ void session_flush(struct session *s);
 void session_send(struct session *s, const struct msg *m);
 void session_up(struct session *s);
 enum session_verdict session_send_packet(struct session *s,
-					 const uint8_t *header,
-					 size_t header_len,
-					 const uint8_t *payload, size_t len);
+					 const struct session_packet *p);
 void session_free_buffers(struct session *s);
 /* Takes in what QUIC measures; what we claim of the link by that. */
 void session_sample(struct session *s);

@@ -286,6 +286,7 @@ static void at_a_full_pool_the_longest_queue_pays(void **state)
 		assert_true(get(b, &g, NOW));
 		assert_int_equal(g.number, 40);
 		relay_queue_free(a);
+		assert_int_equal(relay_pool_counters(p)->n_full, n_lost);
 		stop(b, p);
 	}
 }
@@ -345,6 +346,8 @@ static void what_waits_too_long_in_transit_is_dropped(void **state)
 	/* It does not react to drops: the limit is reached all the same. */
 	overload(q, false, 1000);
 	assert_in_range(relay_queue_counters(q)->n_late, 20, 500);
+	assert_int_equal(relay_pool_counters(p)->n_late,
+			 relay_queue_counters(q)->n_late);
 	stop(q, p);
 }
 

@@ -320,10 +320,16 @@ static void a_label_that_was_not_given_out_is_counted(void **state)
 
 	(void)state;
 	assert_true(sessions_next(lab->n[0].overlay->sessions, 0, &s));
-	assert_int_equal(sessions_send_packet(lab->n[0].overlay->sessions, s.no,
-					      header, sizeof header, payload,
-					      sizeof payload),
-			 SESSION_SENT);
+	assert_int_equal(
+		sessions_send_packet(
+			lab->n[0].overlay->sessions, s.no,
+			&(struct session_packet){ .label = 9,
+						  .is_own = true,
+						  .header = header,
+						  .header_len = sizeof header,
+						  .payload = payload,
+						  .len = sizeof payload }),
+		SESSION_SENT);
 	lab_run_until(lab, c_counts_label);
 	assert_int_equal(lab->n[1].n_sessions, 2);
 	lab_free(lab);
@@ -355,8 +361,14 @@ static void garbage_on_a_circuit_is_counted(void **state)
 					       loop_now(lab->loop), &hop));
 		n = packet_header_write(header, (enum packet_part)(i % 3),
 					hop.label, (uint16_t)i);
-		sessions_send_packet(a->sessions, hop.session, header, n, noise,
-				     sizeof noise);
+		sessions_send_packet(
+			a->sessions, hop.session,
+			&(struct session_packet){ .label = hop.label,
+						  .is_own = true,
+						  .header = header,
+						  .header_len = n,
+						  .payload = noise,
+						  .len = sizeof noise });
 	}
 	/* The stream beside it goes on. */
 	seen.data = mem_calloc(1, BULK);
