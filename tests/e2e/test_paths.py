@@ -12,6 +12,7 @@ import pytest
 
 from netlab import LabError, PATIENCE, SANITIZED, SOCKS_PORT, dice, wait_for
 from servers import Sshd
+from test_garbage import counters
 from test_topologies import met, random_graph
 
 MIB = 1024 * 1024
@@ -90,7 +91,7 @@ def test_many_nodes_and_their_roots(make_short_lab):
     met(lab)
     wait_agreed(nodes, 40)
     ping_all([(a, b) for a in nodes for b in nodes if a is not b])
-    n_floods = sum(n.ask("counters")["router"]["n_flood_last_resort"] for n in nodes)
+    n_floods = sum(counters(n)["router"]["flood_last_resort"] for n in nodes)
     assert n_floods == 0
     alive = set(range(N))
     for tree in range(4):
