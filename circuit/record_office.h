@@ -1,5 +1,5 @@
 /* The root of a tree in a large network: volunteers have registered with it,
- * and it appoints one of them for each part of its records.  protocol.md 11.5.
+ * and it appoints one of them for each part of its records.  protocol.md 11.6.
  *
  * Which one is for a hash under a key of our own: nobody can choose a name that
  * makes him the keeper of a certain record.

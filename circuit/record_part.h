@@ -1,6 +1,6 @@
 /* Who keeps the records of a tree in a large network, part by part, as its root
  * has signed it: what replies told us, and what we are appointed to ourselves.
- * protocol.md 11.5.
+ * protocol.md 11.6.
  */
 #pragma once
 

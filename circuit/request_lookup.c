@@ -1,4 +1,4 @@
-/* Lookups of our own: replica after replica.  protocol.md 11.4 */
+/* Lookups of our own: replica after replica.  protocol.md 11.5 */
 #include <stdlib.h>
 #include <string.h>
 

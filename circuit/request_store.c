@@ -1,5 +1,5 @@
 /* Our record on its way to its replicas, and to the roots that we are a
- * volunteer of.  protocol.md 11.2 and 11.5 */
+ * volunteer of.  protocol.md 11.2 and 11.6 */
 #include <string.h>
 
 #include "circuit/core.h"

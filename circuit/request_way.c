@@ -1,4 +1,4 @@
-/* Where a request goes from here.  protocol.md 11.3 and 11.5 */
+/* Where a request goes from here.  protocol.md 11.3 and 11.6 */
 #include "circuit/core.h"
 #include "circuit/record_part.h"
 #include "circuit/tree.h"
