@@ -50,8 +50,8 @@ class Ground:
                     self.lab.wire(a, b, static=kind.static_wires)
             self.hosts = self.candidate.hosts()
             self.first, self.last = self.hosts[0], self.hosts[-1]
-            self.use_cubic()
             self.candidate.prepare()
+            self.use_cubic()
         except BaseException:
             self.close()
             raise
@@ -64,11 +64,11 @@ class Ground:
             done = host.run("sysctl", "-qw", "net.ipv4.tcp_congestion_control=cubic", check=False)
             if done.returncode == 0:
                 continue
-            for family in ("-4", "-6"):
-                for line in host.run("ip", "-o", family, "route", "show").stdout.splitlines():
+            for family, table in (("-4", "main"), ("-4", "local"), ("-6", "main")):
+                for line in host.run("ip", "-o", family, "route", "show", "table", table).stdout.splitlines():
                     words = [w for w in line.split() if w not in ("linkdown", "\\")]
-                    if words[0] not in ("unreachable", "blackhole", "multicast") and "congctl" not in words:
-                        host.run("ip", family, "route", "replace", *words, "congctl", "cubic")
+                    if words[0] not in ("unreachable", "broadcast", "multicast") and "congctl" not in words:
+                        host.run("ip", family, "route", "replace", *words, "table", table, "congctl", "cubic")
 
     def address(self):
         return self.candidate.address(self.last)

@@ -14,6 +14,8 @@ import netlab
 
 SOCKS_PORT = 1080
 PORT = 4500  # of the tunnels, on every host
+# Where a shell may not look, but the daemons are.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Candidate:
@@ -33,7 +35,7 @@ class Candidate:
 
     @classmethod
     def missing(cls):
-        return [p for p in cls.programs if not shutil.which(p, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")]
+        return [p for p in cls.programs if not shutil.which(p, path=PATH)]
 
     @classmethod
     def make_lab(cls):
