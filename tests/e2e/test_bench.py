@@ -13,18 +13,25 @@ import netlab
 BENCH = netlab.REPO / "tests" / "bench"
 sys.path.insert(0, str(BENCH))
 import candidates  # noqa: E402
+import measure  # noqa: E402
 import report  # noqa: E402
 from scenarios import TABLES  # noqa: E402
+from topology import Cable, ImpairedWire  # noqa: E402
 
 # What the smoke run leaves out: others of the same kind stand for them.
 TABLES_LEFT_OUT = {"hop.8", "chain", "chain.1", "chain.8", "socks.chain", "loss.0.1"}
 
 
 @pytest.fixture(scope="module")
-def smoke(_lab_possible, tmp_path_factory):
-    """What the run has printed, and its lines of JSON."""
+def tools(_lab_possible):
+    """The bench's own programs."""
     mode = netlab.BUILD.name
     subprocess.run(["make", "-s", f"MODE={mode}", "bench-tools"], cwd=netlab.REPO, check=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def smoke(tools, tmp_path_factory):
+    """What the run has printed, and its lines of JSON."""
     path = tmp_path_factory.mktemp("bench") / "figures"
     done = netlab.run(BENCH / "run", netlab.BUILD, "--smoke", "--json", path, timeout=300)
     return done.stdout, [json.loads(line) for line in path.read_text().splitlines()]
@@ -41,10 +48,40 @@ def test_a_smoke_run_has_every_figure(smoke):
     assert "### One hop, one TCP stream" in text
 
 
-def test_a_cable_delays(smoke):
-    """A megabit at least, and no more than the cable's 50 a second."""
-    rate = next(line["median"] for line in smoke[1] if (line["scenario"], line["figure"]) == ("loss.1", "rate"))
-    assert 0 < rate < 50
+def cable_between(lab, **what):
+    a, b = lab.host("a"), lab.host("b")
+    wire = ImpairedWire(lab, a, b, Cable(**what))
+    return a, b, wire.address(b)
+
+
+def answers_ms(a, address, *argv):
+    """Asks when the neighbour's address is known: that can be lost too."""
+    netlab.wait_for("an answer", lambda: a.run("ping", "-4", "-c", 1, "-W", 1, address, check=False).returncode == 0)
+    return measure.replies_ms(a.run("ping", "-4", "-n", *argv, address, check=False).stdout)
+
+
+def test_a_cable_delays_each_way(tools, make_short_lab):
+    a, _, address = cable_between(make_short_lab("delay"), delay_ms=10)
+    answers = answers_ms(a, address, "-c", 5, "-i", "0.01")
+    assert len(answers) == 5
+    assert min(answers) >= 20
+
+
+def test_a_cable_loses_its_share(tools, make_short_lab):
+    """A tenth of the questions, and a tenth of the answers."""
+    a, _, address = cable_between(make_short_lab("loss"), loss=0.1)
+    assert 0.7 < len(answers_ms(a, address, "-c", 400, "-i", "0.002", "-W", 1)) / 400 < 0.9
+
+
+def test_a_cable_has_a_rate(tools, make_short_lab):
+    """A second's flood at 8 Mbit/s: a million bytes, its queue of 50 ms, and
+    nothing else; headers count."""
+    a, b, address = cable_between(make_short_lab("rate"), rate_mbit=8)
+    receiver = b.popen(measure.TOOLS / "packets", "receive", "::", 7000, stdout=subprocess.PIPE, text=True)
+    receiver.stdout.readline()
+    a.run(measure.TOOLS / "packets", "send", address, 7000, 1, 958, 1)
+    got = json.loads(receiver.communicate(timeout=30)[0])
+    assert 0 < got["packets"] <= (got["seconds"] + 0.05) * 1000 + 2
 
 
 def table(key):
