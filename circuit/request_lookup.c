@@ -12,7 +12,7 @@
 
 struct lookup {
 	struct node_id id;
-	unsigned k;         /* the next replica */
+	unsigned tried;     /* a bit for each replica */
 	struct nonce nonce; /* of the last try */
 	unsigned n_absent;
 	struct node_id absent[RECORD_REPLICAS]; /* who said so */
@@ -104,11 +104,41 @@ static bool try_tree(struct router *r, struct lookup *l, unsigned tree,
 	return false;
 }
 
+static uint32_t way_up(const struct router *r, unsigned tree)
+{
+	const struct coord *at = &trees_locator(r)->tree[tree];
+
+	return at->n > 0 ? at->hop[at->n - 1].cost : UINT32_MAX;
+}
+
+/* The nearest one that was not tried; RECORD_REPLICAS: none. */
+static unsigned next_replica(const struct router *r, const struct lookup *l)
+{
+	unsigned best = RECORD_REPLICAS;
+	uint32_t least = 0, cost;
+
+	for (unsigned k = 0; k < RECORD_REPLICAS; k++) {
+		if ((l->tried & 1u << k) != 0)
+			continue;
+		cost = way_up(r, record_tree(&l->id, k));
+		if (best < RECORD_REPLICAS && cost >= least)
+			continue;
+		best = k;
+		least = cost;
+	}
+	return best;
+}
+
 static void go_on(struct router *r, struct lookup *l, nsec now)
 {
-	while (l->n_absent < ABSENT_ENOUGH && l->k < RECORD_REPLICAS)
-		if (try_tree(r, l, record_tree(&l->id, l->k++), now))
+	unsigned k;
+
+	while (l->n_absent < ABSENT_ENOUGH &&
+	       (k = next_replica(r, l)) < RECORD_REPLICAS) {
+		l->tried |= 1u << k;
+		if (try_tree(r, l, record_tree(&l->id, k), now))
 			return;
+	}
 	end(r, l, l->n_absent >= ABSENT_ENOUGH ? LOOKUP_ABSENT : LOOKUP_FAILED,
 	    now);
 }

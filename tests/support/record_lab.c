@@ -50,6 +50,21 @@ static bool is_on_the_way(const struct record_lab *lab, size_t node)
 	return false;
 }
 
+static uint16_t way_up(const struct record_lab *lab, unsigned k)
+{
+	const struct coord *at = &trees_locator(mesh_router(lab->m, lab->asker))
+					  ->tree[lab->tree[k]];
+
+	return at->hop[at->n - 1].cost;
+}
+
+/* The asker's replicas are tried from the nearest on. */
+static bool are_in_order(const struct record_lab *lab)
+{
+	return way_up(lab, 0) <= way_up(lab, 1) &&
+	       way_up(lab, 1) <= way_up(lab, 2);
+}
+
 static bool has_parts(const struct record_lab *lab)
 {
 	for (unsigned k = 0; k < RECORD_REPLICAS; k++)
@@ -59,7 +74,7 @@ static bool has_parts(const struct record_lab *lab)
 		    lab->replica[k] == lab->replica[(k + 1) % RECORD_REPLICAS])
 			return false;
 	return lab->relay != lab->replica[0] && lab->asker != lab->target &&
-	       !is_on_the_way(lab, lab->target);
+	       !is_on_the_way(lab, lab->target) && are_in_order(lab);
 }
 
 static bool cast(struct record_lab *lab, size_t target, size_t asker)
