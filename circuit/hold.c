@@ -45,7 +45,7 @@ struct hold *hold_get(struct router *r, const struct node_id *target, nsec now)
 	h = mem_new(h);
 	h->target = *target;
 	h->next_look = h->next_seek = TIME_NEVER;
-	h->switched_at = h->last_traffic = now;
+	h->switched_at = h->last_traffic = h->last_got = now;
 	h->settle = SETTLE_NS;
 	search_cancel(&h->search);
 	h->timer.kind = TIMER_HOLD;
@@ -166,6 +166,7 @@ void hold_switch(struct router *r, struct hold *h, circuit_no to, nsec now)
 	h->switched_at = now;
 	h->better = 0;
 	h->mute_wait = 0;
+	h->last_got = now;
 	outbox_event(&r->out,
 		     &(struct router_event){ .type = ROUTER_CARRIES,
 					     .circuit = to,

@@ -1,7 +1,7 @@
 #include "circuit/hold_gauge.h"
 
-#define WAIT_SLACK_NS (150 * NS_PER_MS)
-#define WAIT_MIN_NS   (200 * NS_PER_MS)
+#define WAIT_SLACK_NS (100 * NS_PER_MS)
+#define WAIT_MIN_NS   (150 * NS_PER_MS)
 #define WAIT_MAX_NS   (3 * NS_PER_S)
 
 /* Fewer packets than these say little. */
@@ -94,29 +94,47 @@ static void smooth_loss(struct gauge *g, const struct gauge_reading *now)
 	g->mark = *now;
 }
 
+static bool is_dark(struct flow f)
+{
+	return f.in >= DARK_TWICE && f.lost == f.in;
+}
+
+static enum gauge_verdict good(struct gauge *g, const struct gauge_reading *now)
+{
+	g->good = *now;
+	g->n_bad[0] = g->n_bad[1] = 0;
+	g->n_doubted = 0;
+	return GAUGE_GOOD;
+}
+
 enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now)
 {
 	struct flow a = forth(now, &g->good), b = back(now, &g->good);
 
 	smooth_loss(g, now);
 	g->n_lost = a.lost + b.lost;
+	g->is_dark = false;
 	g->n_bad[0] = is_bad(a) ? g->n_bad[0] + 1 : 0;
 	g->n_bad[1] = is_bad(b) ? g->n_bad[1] + 1 : 0;
 	if (has_failed(a, g->n_bad[0]))
 		return GAUGE_FAILS_FORTH;
 	if (has_failed(b, g->n_bad[1]))
 		return GAUGE_FAILS_BACK;
-	if (g->n_bad[0] > 0 || g->n_bad[1] > 0)
-		return GAUGE_DOUBTFUL;
-	g->good = *now;
-	return GAUGE_GOOD;
+	if (g->n_bad[0] == 0 && g->n_bad[1] == 0)
+		return good(g, now);
+	/* Without more packets it will not become any clearer. */
+	if (g->n_doubted == a.in + b.in)
+		return good(g, now);
+	g->n_doubted = a.in + b.in;
+	g->is_dark = is_dark(a) || is_dark(b);
+	return GAUGE_DOUBTFUL;
 }
 
 nsec gauge_wait(const struct gauge *g, nsec expected)
 {
 	nsec wait = g->rtt != 0 ? g->rtt + 4 * g->rtt_var : 2 * expected;
 
-	wait = (wait + WAIT_SLACK_NS) << (g->n_silent < 4 ? g->n_silent : 4);
+	wait = (wait + WAIT_SLACK_NS) << (g->n_silent > 0 ? 2 : 0);
 	if (wait < WAIT_MIN_NS)
 		return WAIT_MIN_NS;
 	return time_min(wait, WAIT_MAX_NS);

@@ -39,7 +39,7 @@ struct hold {
 	unsigned n;
 	circuit_no carries, spare, pinned;
 
-	nsec last_traffic, next_look;
+	nsec last_traffic, last_got, next_look;
 	nsec mute_wait; /* before the next test for want of an echo */
 	uint64_t n_got; /* packets at the last look */
 	bool is_tidy;   /* nothing has come or gone since it was tidied */

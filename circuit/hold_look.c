@@ -7,20 +7,21 @@
 #include "circuit/success.h"
 
 /* How often the packet counters are looked at while there is traffic. */
-#define LOOK_NS (250 * NS_PER_MS)
+#define LOOK_NS (100 * NS_PER_MS)
 /* A circuit that carries much, little or nothing is tested after so long. */
 #define TEST_BUSY_NS     (500 * NS_PER_MS)
 #define TEST_NS          (5 * NS_PER_S)
 #define TEST_IDLE_NS     (35 * NS_PER_S)
 #define TEST_IDLE_SPREAD (10 * NS_PER_S)
-/* What is sent has no echo: sooner, at first. */
-#define TEST_MUTE_NS (250 * NS_PER_MS)
+#define TEST_DOUBT_NS    (250 * NS_PER_MS)
+/* What is sent has no echo for two round trips and this: sooner, at first. */
+#define TEST_MUTE_NS (100 * NS_PER_MS)
 /* Without a packet for so long there is no traffic. */
 #define QUIET_NS (5 * NS_PER_S)
 
 #define BUSY_PACKETS 64
 /* So many that came at one look are not expected to stop. */
-#define STREAM_PACKETS 16
+#define STREAM_PACKETS 8
 #define MISSED         2
 
 /* A node whose circuits do well is forgiven, now and then. */
@@ -39,7 +40,7 @@ static void begin_test(struct router *r, struct held *k, nsec now)
 	uint64_t token = rng_u64(&r->rng) | 1;
 
 	if (!pathtest_send(r, c, (unsigned)c->n_hops, token, now)) {
-		k->next_test = now + LOOK_NS;
+		k->next_test = now + TEST_DOUBT_NS;
 		return;
 	}
 	k->test = (struct test){
@@ -61,6 +62,12 @@ static void plan_test(struct router *r, const struct hold *h, struct held *k,
 	else
 		k->next_test = now + TEST_IDLE_NS +
 			       rng_below(&r->rng, TEST_IDLE_SPREAD);
+}
+
+/* Nothing has come for longer than what was sent takes to be answered. */
+static bool is_mute(const struct hold *h, const struct held *k, nsec now)
+{
+	return now - h->last_got >= TEST_MUTE_NS + 2 * k->gauge.rtt;
 }
 
 /* ---- failing ----------------------------------------------------------- */
@@ -89,9 +96,24 @@ static void fail(struct router *r, struct hold *h, struct held *k,
 	hold_stir(r, h, now);
 }
 
+/* Packets have no echo, and now the test has none either, or says that they do
+ * not arrive: traffic need not wait for the proof. */
+static void leave_early(struct router *r, struct hold *h, const struct held *k,
+			nsec now)
+{
+	const struct held *spare;
+
+	if (h->carries != k->no || h->pinned != 0 || !is_mute(h, k, now))
+		return;
+	spare = hold_spare(r, h, k->no, now);
+	if (spare != NULL && spare->gauge.rtt != 0)
+		hold_switch(r, h, spare->no, now);
+}
+
 static void silent(struct router *r, struct hold *h, struct held *k, nsec now)
 {
 	r->n.n_receipt_lost++;
+	leave_early(r, h, k, now);
 	k->late = k->test;
 	k->test.token = 0;
 	k->test.due = TIME_NEVER;
@@ -137,10 +159,12 @@ static void test_answered(struct router *r, struct hold *h, struct held *k,
 		relieve(r, k, c, now);
 		/* No echo, and something is missing: it may just have begun. */
 		if (h->n_got == 0 && k->gauge.n_lost >= MISSED)
-			k->next_test = now + LOOK_NS;
+			k->next_test = now + TEST_DOUBT_NS;
 		break;
 	case GAUGE_DOUBTFUL:
-		k->next_test = now + LOOK_NS;
+		k->next_test = now + TEST_DOUBT_NS;
+		if (k->gauge.is_dark)
+			leave_early(r, h, k, now);
 		break;
 	case GAUGE_FAILS_FORTH:
 		fail(r, h, k, SEARCH_FORTH, now);
@@ -207,7 +231,7 @@ void hold_traffic(struct router *r, struct circuit *c, nsec now)
 	c->wakes_hold = false;
 	if (k == NULL || h->next_look != TIME_NEVER)
 		return;
-	h->last_traffic = now;
+	h->last_traffic = h->last_got = now;
 	h->next_look = now + LOOK_NS;
 	for (unsigned i = 0; i < h->n; i++)
 		h->held[i].next_test =
@@ -227,11 +251,13 @@ static bool wants_test(struct hold *h, struct held *k, const struct circuit *c,
 		c->n_packets[0] - k->tested[0] + c->n_packets[1] - k->tested[1];
 	nsec ago = now - k->tested_at;
 
-	if (got > 0)
+	if (got > 0) {
 		h->mute_wait = TEST_MUTE_NS;
+		h->last_got = now;
+	}
 	if (since_test >= BUSY_PACKETS && ago >= TEST_BUSY_NS)
 		return true;
-	if (put > 0 && got == 0 && ago >= h->mute_wait) {
+	if (put > 0 && is_mute(h, k, now) && ago >= h->mute_wait) {
 		h->mute_wait = time_min(2 * h->mute_wait + LOOK_NS, TEST_NS);
 		return true;
 	}
@@ -253,10 +279,12 @@ static void look(struct router *r, struct hold *h, nsec now)
 	c = circuit_find(r, k->no);
 	if (memcmp(k->seen, c->n_packets, sizeof k->seen) != 0)
 		h->last_traffic = now;
-	if (!k->has_failed && k->test.token == 0 && wants_test(h, k, c, now))
+	if (!k->has_failed && wants_test(h, k, c, now) && k->test.token == 0)
 		k->next_test = now;
 	h->n_got = c->n_packets[TOWARD_ORIGIN] - k->seen[TOWARD_ORIGIN];
 	memcpy(k->seen, c->n_packets, sizeof k->seen);
+	if (k->gauge.n_silent > 0)
+		leave_early(r, h, k, now);
 	if (now - h->last_traffic < QUIET_NS)
 		return;
 	h->next_look = TIME_NEVER;

@@ -4,7 +4,7 @@
 #include "circuit/pathtest.h"
 
 /* Fewer packets than these are no evidence. */
-#define LOST_MIN       8
+#define LOST_MIN       6
 #define DRAIN_SLACK_NS (50 * NS_PER_MS)
 #define QUOTA_WAIT_NS  (100 * NS_PER_MS)
 
