@@ -127,7 +127,7 @@ struct liar {
 	struct lab *l;
 	size_t node;
 	bool lies_of_size, lies_of_records;
-	unsigned n_replies;
+	unsigned n_replies, n_sizes;
 };
 
 static void sign(const struct liar *x, uint8_t *sig, enum sign_purpose purpose,
@@ -157,15 +157,15 @@ static void deny(const struct liar *x, struct msg *m)
 }
 
 /* The network has one node: who believes it floods. */
-static void belittle(const struct liar *x, struct tree_root *root)
+static void belittle(struct liar *x, struct tree_root *root)
 {
 	root->n_nodes = 1;
+	x->n_sizes++;
 	tree_root_seal(root);
 	sign(x, root->sig, SIGN_TREE_ROOT, root->body, sizeof root->body);
 }
 
-static void belittle_beacon(const struct liar *x, struct msg_beacon *b,
-			    size_t to)
+static void belittle_beacon(struct liar *x, struct msg_beacon *b, size_t to)
 {
 	uint8_t chain[HASH_LEN], payload[TREE_HOP_PAYLOAD_BYTES];
 
@@ -222,8 +222,9 @@ static void a_liar(struct plan *p, bool of_size, const char *what)
 	table_add(&p->table, set_ups(l, n_pairs(p), NULL), "%", WANT_AT_LEAST,
 		  99, p->seed, "%s: new circuits within 10 s", what);
 	table_add(&p->table, (double)lab_n_setup(l) / (double)n_pairs(p), "",
-		  WANT_AT_MOST, 150, p->seed, "%s: messages per new circuit",
-		  what);
+		  WANT_AT_MOST, 150, p->seed,
+		  "%s (%u and %u lies): messages per new circuit", what,
+		  x.n_sizes, x.n_replies);
 	lab_free(l);
 }
 
