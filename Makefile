@@ -59,7 +59,7 @@ COMMANDS := qanatd qanat
 BINS     := $(COMMANDS:%=$(B)/%)
 
 .PHONY: all deps check unit sim fuzz replay e2e bench demo lint format clean \
-	install help tests sim-report always
+	install help tests sim-smoke sim-report always
 .SECONDARY:
 all: $(BINS)
 
@@ -140,7 +140,7 @@ $(B)/tests/fuzz/live_%: $(B)/tests/fuzz/fuzz_%.o $(B)/libsupport.a $(call libs,n
 fuzz-run: $(FUZZERS:%=$(B)/tests/fuzz/live_%)
 	$(Q)tests/fuzz/run $(B)/tests/fuzz $(T) $(FUZZERS)
 
-tests: $(UNIT_TESTS) $(if $(wildcard tests/sim/*.c),$(B)/tests/sim/sim) $(REPLAYS)
+tests: $(UNIT_TESTS) $(B)/tests/sim/sim $(B)/tests/sim/report/report $(REPLAYS)
 
 #: unit      unit tests only
 unit: $(UNIT_TESTS)
@@ -148,6 +148,9 @@ unit: $(UNIT_TESTS)
 #: sim       the simulations, 1000 random graphs
 sim: $(B)/tests/sim/sim
 	$(Q)$(B)/tests/sim/sim
+#: sim-smoke   a network of each kind at 200 nodes, held to its counts
+sim-smoke: $(B)/tests/sim/report/report
+	$(Q)$(B)/tests/sim/report/report --smoke
 #: sim-report  the figures of docs/routing.md, measured (QUICK=1: smaller)
 sim-report: $(B)/tests/sim/report/report
 	$(Q)$(B)/tests/sim/report/report $(if $(QUICK),--quick,--write docs/routing.md)

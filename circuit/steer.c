@@ -202,7 +202,8 @@ void steer_write(const struct router *r, struct msg_probe *p,
 		if (how->tree == t || how->tree == TREE_ANY)
 			p->to.tree[t] = how->to->tree[t];
 	p->n_avoid = how->n_avoid;
-	memcpy(p->avoid, how->avoid, how->n_avoid * sizeof *p->avoid);
+	if (how->n_avoid > 0)
+		memcpy(p->avoid, how->avoid, how->n_avoid * sizeof *p->avoid);
 }
 
 static void arm(struct router *r, struct copy *c)
