@@ -23,6 +23,7 @@ struct lane { /* a circuit that ends here */
 	circuit_no circuit;
 	struct node_id peer;
 	bool is_origin;
+	struct relay_hop out;  /* where packets go; all zeros: ask the router */
 	struct joiner *joiner; /* made when a part of a packet comes */
 	UT_hash_handle hh;     /* by circuit */
 };
@@ -139,7 +140,7 @@ void channel_end(struct channel *c, const char *why);
 /* channel_write.c */
 void channel_send_packet(struct channel *c, const uint8_t *data, size_t len);
 /* A packet of no channel: whole, dropped where there is no room. */
-void channels_send_small(struct channels *set, const struct lane *l,
+void channels_send_small(struct channels *set, struct lane *l,
 			 const uint8_t *data, size_t len);
 bool channel_has_room(struct channel *c);
 void channel_write_streams(struct channel *c);

@@ -109,7 +109,7 @@ static void read_packet(struct channel *c, const uint8_t *data, size_t len)
 /* A short packet whose id nobody has.  It may tell that a channel is gone at
  * the far end, which only QUIC can say; else the far end believes in one that
  * is gone here, by a restart perhaps, and learns so at once. */
-static void handle_stray(struct channels *set, const struct lane *l,
+static void handle_stray(struct channels *set, struct lane *l,
 			 const uint8_t *data, size_t len)
 {
 	uint8_t packet[64];

@@ -8,17 +8,38 @@ enum {
 	PACKET_MIN = TUN_MTU_MIN + CHANNEL_OVERHEAD,
 };
 
+/* Where the lane's packets go, or NULL.  That stays as it is for the life of a
+ * circuit, so the router is asked at the first packet; and by each packet that
+ * is sent, which finds out when the circuit is gone. */
+static const struct relay_hop *lane_out(struct channels *set, struct lane *l)
+{
+	if (l == NULL || (l->out.session == 0 &&
+			  !router_circuit_out(set->router, l->circuit, 0,
+					      loop_now(set->loop), &l->out)))
+		return NULL;
+	return &l->out;
+}
+
+/* Counts a packet of `len`: NULL if the circuit is gone. */
+static const struct relay_hop *lane_send(struct channels *set, struct lane *l,
+					 size_t len)
+{
+	if (l == NULL)
+		return NULL;
+	if (router_circuit_out(set->router, l->circuit, len,
+			       loop_now(set->loop), &l->out))
+		return &l->out;
+	l->out = (struct relay_hop){ 0 };
+	return NULL;
+}
+
 size_t channel_packet_max(const struct channel *c)
 {
-	struct relay_hop hop;
+	const struct relay_hop *out = lane_out(c->set, c->lane);
 
-	if (c->lane == NULL ||
-	    !router_circuit_out(c->set->router, c->lane->circuit, 0,
-				loop_now(c->set->loop), &hop))
+	if (out == NULL || out->mtu < PACKET_MIN)
 		return PACKET_MIN;
-	if (hop.mtu < PACKET_MIN)
-		return PACKET_MIN;
-	return hop.mtu < CIRCUIT_MTU_MAX ? hop.mtu : CIRCUIT_MTU_MAX;
+	return out->mtu < CIRCUIT_MTU_MAX ? out->mtu : CIRCUIT_MTU_MAX;
 }
 
 static enum session_verdict send_own(struct channels *set,
@@ -50,58 +71,53 @@ static void send_part(struct channel *c, const struct relay_hop *hop,
 void channel_send_packet(struct channel *c, const uint8_t *data, size_t len)
 {
 	const size_t more = PART_NUMBER_BYTES;
-	struct relay_hop hop;
+	const struct relay_hop *out = lane_send(c->set, c->lane, len);
 	size_t first;
 
-	if (c->lane == NULL ||
-	    !router_circuit_out(c->set->router, c->lane->circuit, len,
-				loop_now(c->set->loop), &hop))
+	if (out == NULL)
 		return;
-	if (len <= hop.mtu) {
-		send_part(c, &hop, PACKET_WHOLE, data, len);
+	if (len <= out->mtu) {
+		send_part(c, out, PACKET_WHOLE, data, len);
 		return;
 	}
 	/* Two halves of about the same size; relays never join. */
 	first = (len + 1) / 2;
-	if (first + more > hop.mtu) {
+	if (first + more > out->mtu) {
 		c->set->counters.n_too_big++;
 		return;
 	}
 	c->split_number++;
 	c->set->counters.n_parts++;
-	send_part(c, &hop, PACKET_FIRST, data, first);
+	send_part(c, out, PACKET_FIRST, data, first);
 	/* Counted as another packet: path tests compare what goes in with what
 	 * arrives. */
-	router_circuit_out(c->set->router, c->lane->circuit, more,
-			   loop_now(c->set->loop), &hop);
-	send_part(c, &hop, PACKET_LAST, data + first, len - first);
+	out = lane_send(c->set, c->lane, more);
+	if (out != NULL)
+		send_part(c, out, PACKET_LAST, data + first, len - first);
 }
 
-void channels_send_small(struct channels *set, const struct lane *l,
+void channels_send_small(struct channels *set, struct lane *l,
 			 const uint8_t *data, size_t len)
 {
+	const struct relay_hop *out = lane_send(set, l, len);
 	uint8_t header[PACKET_HEADER_MAX];
-	struct relay_hop hop;
 
-	if (router_circuit_out(set->router, l->circuit, len,
-			       loop_now(set->loop), &hop))
-		send_own(
-			set, &hop, header,
-			packet_header_write(header, PACKET_WHOLE, hop.label, 0),
-			data, len);
+	if (out != NULL)
+		send_own(set, out, header,
+			 packet_header_write(header, PACKET_WHOLE, out->label,
+					     0),
+			 data, len);
 }
 
 /* Whether the session beneath takes another packet: back-pressure instead of a
  * drop at the origin. */
 bool channel_has_room(struct channel *c)
 {
-	struct relay_hop hop;
+	const struct relay_hop *out = lane_out(c->set, c->lane);
 
-	if (c->lane == NULL ||
-	    !router_circuit_out(c->set->router, c->lane->circuit, 0,
-				loop_now(c->set->loop), &hop))
+	if (out == NULL)
 		return false;
-	if (sessions_has_room(c->set->sessions, hop.session, hop.label))
+	if (sessions_has_room(c->set->sessions, out->session, out->label))
 		return true;
 	c->is_waiting_room = true;
 	return false;
