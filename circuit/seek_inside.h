@@ -93,3 +93,15 @@ void rounds_again(struct router *r, struct seek *k, nsec now);
 void rounds_looked_up(struct router *r, struct seek *k,
 		      enum lookup_verdict verdict, nsec now);
 void rounds_lookup_late(struct router *r, struct seek *k, nsec now);
+
+/* rounds_avoid.c: from now on this attempt goes around a node; around those
+ * that are known from before. */
+void rounds_avoid(const struct router *r, struct seek *k,
+		  const struct node_id *id);
+void rounds_avoid_known(const struct router *r, struct seek *k, nsec now);
+
+/* rounds_copies.c: sends them, and says in `next_at` until when to wait. */
+void rounds_send_copies(struct router *r, struct seek *k, struct ring *g,
+			nsec now);
+/* The link to the target itself is what is to be avoided. */
+bool rounds_link_is_avoided(const struct seek *k);

@@ -151,6 +151,27 @@ static void a_stored_route_needs_no_probe(void **state)
 	steer_lab_free(l);
 }
 
+static void what_the_user_avoids_is_avoided(void **state)
+{
+	struct steer_lab *l = steer_diamond();
+	struct node_id two = forge_id(l->m, 2);
+	struct circuit_info info;
+
+	(void)state;
+	/* From node 0 further on, from node 1 as its first hop. */
+	for (size_t from = 0; from < 2; from++) {
+		circuit_no c;
+
+		assert_true(router_path_avoid(mesh_router(l->m, from), &two,
+					      mesh_now(l->m)));
+		c = small_connect(l->m, from, 5);
+		assert_int_not_equal(c, 0);
+		info = small_info(l->m, from, c);
+		assert_false(path_has(info.hops.hop, info.hops.n, &two));
+	}
+	steer_lab_free(l);
+}
+
 /* ---- round after round ------------------------------------------------- */
 
 /* Both ways on from node 1 are silent in the first round. */
@@ -392,6 +413,7 @@ int main(void)
 		cmocka_unit_test(
 			a_second_circuit_shares_no_link_with_the_first),
 		cmocka_unit_test(a_stored_route_needs_no_probe),
+		cmocka_unit_test(what_the_user_avoids_is_avoided),
 		cmocka_unit_test(blamed_nodes_are_avoided_in_the_next_round),
 		cmocka_unit_test(blame_from_an_unknown_node_is_checked_too),
 		cmocka_unit_test(a_record_that_led_nowhere_is_looked_up_anew),
