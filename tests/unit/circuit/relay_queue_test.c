@@ -1,75 +1,5 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-#include <sodium.h>
-
-#include "circuit/relay_queue.h"
-#include "proto/base/mem.h"
-#include "proto/base/rng.h"
-#include "proto/packet.h"
-
-#define NOW   (9 * NS_PER_S)
-#define LARGE 1400
-
-static const uint8_t key[RELAY_KEY_BYTES] = { 1, 2, 3 };
-
-static struct relay_pool *pool_of(size_t n_circuit, size_t n_queue,
-				  size_t n_pool)
-{
-	struct relay_limits limits = RELAY_LIMITS;
-
-	limits.n_circuit_max = n_circuit;
-	limits.n_queue_max = n_queue;
-	limits.n_pool_max = n_pool;
-	return relay_pool_new(&limits, key);
-}
-
-static struct relay_pool *pool_of_default(void)
-{
-	return relay_pool_new(&RELAY_LIMITS, key);
-}
-
-/* A packet says its circuit and its number in its first eight bytes. */
-static void put(struct relay_queue *q, uint32_t label, bool is_own,
-		uint32_t number, size_t len, nsec now)
-{
-	uint8_t data[CIRCUIT_MTU_MAX + PACKET_HEADER_MAX] = { 0 };
-
-	memcpy(data, &label, sizeof label);
-	memcpy(data + sizeof label, &number, sizeof number);
-	relay_queue_add(
-		q, label, is_own, (struct relay_bytes){ data, LABEL_BYTES },
-		(struct relay_bytes){ data + LABEL_BYTES, len - LABEL_BYTES },
-		now);
-}
-
-struct got {
-	uint32_t label, number;
-	size_t len;
-};
-
-static bool get(struct relay_queue *q, struct got *out, nsec now)
-{
-	struct relay_bytes b;
-
-	if (!relay_queue_next(q, now, &b))
-		return false;
-	memcpy(&out->label, b.data, sizeof out->label);
-	memcpy(&out->number, b.data + sizeof out->label, sizeof out->number);
-	out->len = b.len;
-	relay_queue_sent(q);
-	return true;
-}
-
-static void stop(struct relay_queue *q, struct relay_pool *p)
-{
-	relay_queue_free(q);
-	assert_int_equal(relay_pool_n(p), 0);
-	relay_pool_free(p);
-}
+/* Relay queues: order, limits, back-pressure. */
+#include "tests/unit/circuit/relay_queue_help.h"
 
 static void packets_of_a_circuit_leave_in_order(void **state)
 {
@@ -126,69 +56,6 @@ static void the_next_packet_stays_the_same_until_it_is_sent(void **state)
 	assert_true(relay_queue_next(q, NOW, &b));
 	assert_int_equal(b.len, 60);
 	/* Freed with one that was given out. */
-	stop(q, p);
-}
-
-static void a_circuit_with_little_passes_one_with_much(void **state)
-{
-	struct relay_pool *p = pool_of_default();
-	struct relay_queue *q = relay_queue_new(p);
-	struct got g;
-
-	(void)state;
-	for (uint32_t i = 0; i < 100; i++)
-		put(q, 1, false, i, LARGE, NOW);
-	for (int i = 0; i < 3; i++)
-		assert_true(get(q, &g, NOW));
-	put(q, 2, false, 0, 60, NOW);
-	assert_true(get(q, &g, NOW));
-	assert_int_equal(g.label, 2);
-	stop(q, p);
-}
-
-static void a_circuit_that_trickles_cannot_starve_the_others(void **state)
-{
-	struct relay_pool *p = pool_of_default();
-	struct relay_queue *q = relay_queue_new(p);
-	size_t n[3] = { 0 };
-	struct got g;
-
-	(void)state;
-	for (uint32_t i = 0; i < 100; i++)
-		put(q, 1, false, i, LARGE, NOW);
-	/* Always one packet of the second, new each time it is looked at. */
-	for (uint32_t i = 0; i < 100; i++) {
-		put(q, 2, false, i, LARGE, NOW);
-		assert_true(get(q, &g, NOW));
-		n[g.label]++;
-	}
-	assert_in_range(n[1], 48, 52);
-	stop(q, p);
-}
-
-static void circuits_share_by_bytes_not_by_packets(void **state)
-{
-	struct relay_pool *p = pool_of_default();
-	struct relay_queue *q = relay_queue_new(p);
-	uint32_t number = 0;
-	size_t bytes[4] = { 0 };
-
-	(void)state;
-	for (int round = 0; round < 10000; round++) {
-		struct got g;
-
-		while (relay_queue_has_room(q, 1))
-			put(q, 1, true, number++, LARGE, NOW);
-		while (relay_queue_has_room(q, 2))
-			put(q, 2, true, number++, 100, NOW);
-		while (relay_queue_has_room(q, 3))
-			put(q, 3, true, number++, 700, NOW);
-		assert_true(get(q, &g, NOW));
-		bytes[g.label] += g.len;
-	}
-	assert_in_range(bytes[1] * 100 / bytes[2], 98, 102);
-	assert_in_range(bytes[1] * 100 / bytes[3], 98, 102);
-	assert_int_equal(relay_queue_counters(q)->n_full, 0);
 	stop(q, p);
 }
 
@@ -310,94 +177,6 @@ static void what_is_being_sent_is_not_dropped(void **state)
 	}
 	assert_int_equal(relay_pool_n(p), 0);
 	relay_pool_free(p);
-}
-
-/* ---- time ---- */
-
-/* A circuit that comes twice as fast as the session sends, for `n_ms`: its
- * longest wait after the first half. */
-static nsec overload(struct relay_queue *q, bool is_own, uint32_t n_ms)
-{
-	nsec sent_at[4000], longest = 0;
-	uint32_t number = 0;
-
-	assert_true(2 * n_ms <= ARRAY_LEN(sent_at));
-	for (uint32_t ms = 0; ms < n_ms; ms++) {
-		nsec now = NOW + ms * NS_PER_MS;
-		struct got g;
-
-		for (int i = 0; i < 2; i++) {
-			sent_at[number] = now;
-			put(q, 1, is_own, number++, LARGE, now);
-		}
-		assert_true(get(q, &g, now));
-		if (ms > n_ms / 2 && now - sent_at[g.number] > longest)
-			longest = now - sent_at[g.number];
-	}
-	return longest;
-}
-
-static void what_waits_too_long_in_transit_is_dropped(void **state)
-{
-	struct relay_pool *p = pool_of_default();
-	struct relay_queue *q = relay_queue_new(p);
-
-	(void)state;
-	/* It does not react to drops: the limit is reached all the same. */
-	overload(q, false, 1000);
-	assert_in_range(relay_queue_counters(q)->n_late, 20, 500);
-	assert_int_equal(relay_pool_counters(p)->n_late,
-			 relay_queue_counters(q)->n_late);
-	stop(q, p);
-}
-
-static void what_waits_too_long_at_its_origin_waits(void **state)
-{
-	struct relay_pool *p = pool_of_default();
-	struct relay_queue *q = relay_queue_new(p);
-
-	(void)state;
-	overload(q, true, 1000);
-	assert_int_equal(relay_queue_counters(q)->n_late, 0);
-	stop(q, p);
-}
-
-/* One that sends three packets in two milliseconds, and halves its rate for a
- * while when one is lost: CoDel brings it to wait for about the target. */
-static void a_sender_that_listens_ends_up_near_the_target(void **state)
-{
-	struct relay_pool *p = pool_of_default();
-	struct relay_queue *q = relay_queue_new(p);
-	double rate = 1.5, owed = 0, waits = 0;
-	uint64_t n_lost = 0;
-	uint32_t number = 0;
-	size_t n = 0;
-	static nsec sent_at[60000];
-
-	(void)state;
-	for (uint32_t ms = 0; ms < 20000; ms++) {
-		nsec now = NOW + ms * NS_PER_MS;
-		struct got g;
-
-		for (owed += rate; owed >= 1; owed--) {
-			sent_at[number] = now;
-			put(q, 1, false, number++, LARGE, now);
-		}
-		if (relay_queue_counters(q)->n_late > n_lost) {
-			n_lost = relay_queue_counters(q)->n_late;
-			rate /= 2;
-		} else {
-			rate += 0.002;
-		}
-		if (get(q, &g, now) && ms > 5000) {
-			waits += (double)(now - sent_at[g.number]) / 1e6;
-			n++;
-		}
-	}
-	assert_true(n > 10000);
-	assert_true(waits / (double)n < 15);
-	assert_int_equal(relay_queue_counters(q)->n_full, 0);
-	stop(q, p);
 }
 
 /* ---- back-pressure ---- */
@@ -565,18 +344,11 @@ int main(void)
 		cmocka_unit_test(the_largest_packet_fits),
 		cmocka_unit_test(
 			the_next_packet_stays_the_same_until_it_is_sent),
-		cmocka_unit_test(a_circuit_with_little_passes_one_with_much),
-		cmocka_unit_test(
-			a_circuit_that_trickles_cannot_starve_the_others),
-		cmocka_unit_test(circuits_share_by_bytes_not_by_packets),
 		cmocka_unit_test(a_circuit_over_its_limit_loses_its_oldest),
 		cmocka_unit_test(at_a_full_queue_the_longest_circuit_pays),
 		cmocka_unit_test(a_circuit_below_its_equal_part_loses_nothing),
 		cmocka_unit_test(at_a_full_pool_the_longest_queue_pays),
 		cmocka_unit_test(what_is_being_sent_is_not_dropped),
-		cmocka_unit_test(what_waits_too_long_in_transit_is_dropped),
-		cmocka_unit_test(what_waits_too_long_at_its_origin_waits),
-		cmocka_unit_test(a_sender_that_listens_ends_up_near_the_target),
 		cmocka_unit_test(
 			our_circuit_has_room_until_its_queue_is_half_full),
 		cmocka_unit_test(a_full_circuit_blocks_no_other),
