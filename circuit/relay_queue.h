@@ -8,7 +8,7 @@
  *
  * Three limits hold: on one circuit, on one queue, on all queues of a pool.
  * What goes over one is dropped from the head of the longest queue, which is
- * never that of a circuit below its equal part.
+ * never that of a circuit below its equal part of what waits.
  *
  * Memory is in slots of one size, which the pool keeps a few of: no allocation
  * per packet once it is warm, and none at all while nothing waits.
