@@ -39,6 +39,34 @@ bool local_run_until(struct loop *l, bool (*cond)(void *ctx), void *ctx)
 	return true;
 }
 
+struct guard {
+	uv_timer_t timer;
+	struct loop *loop;
+	bool is_late;
+};
+
+static void too_late(uv_timer_t *t)
+{
+	struct guard *g = t->data;
+
+	g->is_late = true;
+	loop_stop(g->loop);
+}
+
+bool local_run(struct loop *l)
+{
+	struct guard g = { .loop = l };
+
+	uv_timer_init(loop_uv(l), &g.timer);
+	g.timer.data = &g;
+	uv_timer_start(&g.timer, too_late, RUN_S * 1000, 0);
+	loop_run(l);
+	uv_close((uv_handle_t *)&g.timer, NULL);
+	uv_run(loop_uv(l), UV_RUN_NOWAIT);
+	loop_turn(l);
+	return !g.is_late;
+}
+
 void local_run_some(struct loop *l)
 {
 	for (int i = 0; i < SOME_SPINS; i++)
@@ -123,6 +151,14 @@ int local_udp(uint16_t *port)
 	}
 	*port = port_of(fd);
 	return fd;
+}
+
+union endpoint local_udp_free(void)
+{
+	uint16_t port = 0;
+
+	close(local_udp(&port));
+	return local_at(port);
 }
 
 bool local_send(struct loop *l, int fd, const void *data, size_t len)

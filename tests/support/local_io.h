@@ -11,11 +11,14 @@
 #include "proto/endpoint.h"
 
 #define WAIT_S 5
+#define RUN_S  20
 
 union endpoint local_at(uint16_t port); /* 127.0.0.1 */
 
 /* Runs the loop until `cond(ctx)`; false after WAIT_S. */
 bool local_run_until(struct loop *l, bool (*cond)(void *ctx), void *ctx);
+/* Runs the loop until somebody stops it; false after RUN_S. */
+bool local_run(struct loop *l);
 /* Runs what is ready, and a little more. */
 void local_run_some(struct loop *l);
 
@@ -24,6 +27,8 @@ int local_client(struct loop *l, uint16_t port); /* TCP, connected */
 int local_server(uint16_t *port);                /* TCP, listening */
 int local_server_accept(struct loop *l, int fd);
 int local_udp(uint16_t *port);
+/* An address at which nobody listens to UDP: the system picks the port. */
+union endpoint local_udp_free(void);
 
 /* Sends all of it, running the loop meanwhile. */
 bool local_send(struct loop *l, int fd, const void *data, size_t len);

@@ -41,7 +41,7 @@ struct mesh_options {
 	/* Nodes: smaller networks are flooded; 0: every probe is steered. */
 	uint32_t flood_below;
 	uint32_t directory_from; /* nodes; 0: as in real networks */
-	bool is_cheap; /* signatures by mesh_cheap_crypto */
+	bool is_cheap;           /* signatures by mesh_cheap_crypto */
 	/* For large networks: events, deliveries, routes and the crossings of
 	 * probes are not kept; a watch sees them. */
 	bool is_forgetful;

@@ -9,8 +9,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "tests/support/overlay_lab.h"
 #include "proto/base/mem.h"
+#include "tests/support/local_io.h"
+#include "tests/support/overlay_lab.h"
 
 /* ---- nodes ---- */
 
@@ -211,8 +212,6 @@ static void open_end(struct lab *lab, size_t i, const char *name)
 {
 	struct end *e = &lab->n[i];
 	struct test_spec spec = { .cn = name, .around_s = time(NULL) };
-	socklen_t len = sizeof e->at;
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
 	e->lab = lab;
 	test_cert_make(&e->cert, &lab->ca, &spec);
@@ -227,37 +226,16 @@ static void open_end(struct lab *lab, size_t i, const char *name)
 	assert_non_null(e->overlay);
 	dests_set_requests(e->overlay->dests, request, e);
 	dest_set_packet_events(e->overlay->dests, &packet_events, e);
-	/* The system picks a port; a probe socket tells us one. */
-	assert_true(endpoint_parse(&e->at, "127.0.0.1", 1));
-	e->at.in.sin_port = 0;
-	assert_int_equal(bind(fd, &e->at.sa, sizeof e->at.in), 0);
-	getsockname(fd, &e->at.sa, &len);
-	close(fd);
+	e->at = local_udp_free();
 	assert_int_equal(udp_listen(sessions_udp(e->overlay->sessions), &e->at),
 			 0);
-}
-
-static void too_late(uv_timer_t *t)
-{
-	struct lab *lab = t->data;
-
-	lab->is_late = true;
-	loop_stop(lab->loop);
 }
 
 void lab_run_until(struct lab *lab, bool (*done)(struct lab *lab))
 {
 	lab->done = done;
-	lab->is_late = false;
-	uv_timer_init(loop_uv(lab->loop), &lab->guard);
-	lab->guard.data = lab;
-	uv_timer_start(&lab->guard, too_late, PATIENCE_S * 1000, 0);
-	loop_run(lab->loop);
-	uv_close((uv_handle_t *)&lab->guard, NULL);
-	uv_run(loop_uv(lab->loop), UV_RUN_NOWAIT);
+	assert_true(local_run(lab->loop));
 	lab->done = NULL;
-	assert_false(lab->is_late);
-	loop_turn(lab->loop);
 }
 
 void lab_join(struct lab *lab, size_t i, size_t j)

@@ -12,7 +12,6 @@
 #include "tests/support/certs.h"
 
 enum {
-	PATIENCE_S = 20,
 	NODES = 3,
 	BULK = 3 << 20,
 };
@@ -39,9 +38,7 @@ struct lab {
 	struct loop *loop;
 	struct test_cert ca;
 	struct end n[NODES];
-	uv_timer_t guard;
 	bool (*done)(struct lab *lab);
-	bool is_late;
 };
 
 /* What the asking side saw. */

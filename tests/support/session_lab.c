@@ -4,19 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include "proto/base/mem.h"
-
-enum {
-	PATIENCE_S = 20
-};
+#include "tests/support/local_io.h"
 
 /* ---- events ---- */
 
@@ -105,32 +99,11 @@ static void turn_end(void *ctx)
 		loop_stop(lab->loop);
 }
 
-static void open_sessions(struct session_end *e, const char *name,
-			  uint16_t port)
-{
-	static const uint8_t reset_key[32] = { 1, 2, 3 };
-	union endpoint at;
-
-	e->sessions = sessions_new(e->loop, e->tls, reset_key, name, true,
-				   &events, e);
-	assert_true(endpoint_parse(&at, "127.0.0.1", 1));
-	at.in.sin_port = htons(port);
-	/* The system picks a port; a probe socket tells us one. */
-	if (port == 0) {
-		socklen_t len = sizeof at;
-		int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-		assert_int_equal(bind(fd, &at.sa, sizeof at.in), 0);
-		getsockname(fd, &at.sa, &len);
-		close(fd);
-	}
-	assert_int_equal(udp_listen(sessions_udp(e->sessions), &at), 0);
-	e->at = at;
-}
-
 void session_lab_open(struct session_end *e, struct session_lab *lab,
 		      const struct test_cert *ca, const struct test_spec *spec)
 {
+	static const uint8_t reset_key[32] = { 1, 2, 3 };
+
 	memset(e, 0, sizeof *e);
 	e->loop = lab->loop;
 	test_cert_make(&e->cert, ca, spec);
@@ -140,7 +113,10 @@ void session_lab_open(struct session_end *e, struct session_lab *lab,
 	e->credentials.trust = test_trust(&lab->ca);
 	e->tls = quic_tls_new(&e->credentials);
 	assert_non_null(e->tls);
-	open_sessions(e, spec->cn, 0);
+	e->sessions = sessions_new(e->loop, e->tls, reset_key, spec->cn, true,
+				   &events, e);
+	e->at = local_udp_free();
+	assert_int_equal(udp_listen(sessions_udp(e->sessions), &e->at), 0);
 }
 
 static void close_end(struct session_end *e)
@@ -190,28 +166,12 @@ void session_lab_free(struct session_lab *lab)
 	free(lab);
 }
 
-static void too_late(uv_timer_t *t)
-{
-	struct session_lab *lab = t->data;
-
-	lab->is_late = true;
-	loop_stop(lab->loop);
-}
-
 void session_lab_run_until(struct session_lab *lab,
 			   bool (*done)(struct session_lab *lab))
 {
 	lab->done = done;
-	lab->is_late = false;
-	uv_timer_init(loop_uv(lab->loop), &lab->guard);
-	lab->guard.data = lab;
-	uv_timer_start(&lab->guard, too_late, PATIENCE_S * 1000, 0);
-	loop_run(lab->loop);
-	uv_close((uv_handle_t *)&lab->guard, NULL);
-	uv_run(loop_uv(lab->loop), UV_RUN_NOWAIT);
+	assert_true(local_run(lab->loop));
 	lab->done = NULL;
-	assert_false(lab->is_late);
-	loop_turn(lab->loop);
 }
 
 uint8_t session_lab_dial(struct session_end *from, const struct session_end *to,

@@ -26,9 +26,7 @@ struct session_lab {
 	struct loop *loop;
 	struct test_cert ca;
 	struct session_end a, b;
-	uv_timer_t guard;
 	bool (*done)(struct session_lab *lab);
-	bool is_late;
 };
 
 struct session_lab *session_lab_new(void); /* without its nodes */
