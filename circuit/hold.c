@@ -8,21 +8,9 @@
 #include "circuit/success.h"
 #include "proto/base/mem.h"
 
-/* Another attempt at what was not to be had. */
-#define RESEEK_NS        (25 * NS_PER_S)
-#define RESEEK_SPREAD_NS (15 * NS_PER_S)
-/* The same while nothing carries as it should: doubled up to the above. */
-#define URGENT_NS        (1 * NS_PER_S)
-#define URGENT_DOUBLINGS 5
-/* Without traffic for so long nothing is looked for. */
-#define SEEK_QUIET_NS (60 * NS_PER_S)
 /* A measured change for the better comes after so long, doubled with each. */
 #define SETTLE_NS     (10 * NS_PER_S)
 #define SETTLE_MAX_NS (600 * NS_PER_S)
-
-/* Poor: looked for another one, though there is a spare. */
-#define POOR_LOSS     13 /* 1/255 */
-#define POOR_SLACK_NS (20 * NS_PER_MS)
 
 /* ---- the table --------------------------------------------------------- */
 
@@ -84,8 +72,8 @@ struct held *hold_held(struct hold *h, circuit_no no)
 	return NULL;
 }
 
-static void hops_of(const struct router *r, const struct held *k,
-		    struct hop_list *out)
+void hold_hops(const struct router *r, const struct held *k,
+	       struct hop_list *out)
 {
 	const struct circuit *c = circuit_find(r, k->no);
 
@@ -122,15 +110,15 @@ static nsec metric_of(const struct held *k)
 }
 
 /* What a circuit has in common with the one that carries. */
-static struct overlap overlap_of(const struct router *r, const struct held *k,
-				 const struct held *with, nsec now)
+struct overlap hold_overlap(const struct router *r, const struct held *k,
+			    const struct held *with, nsec now)
 {
 	struct hop_list a, b;
 
-	hops_of(r, k, &a);
+	hold_hops(r, k, &a);
 	if (with == NULL)
 		return route_overlap(r, &a, NULL, now);
-	hops_of(r, with, &b);
+	hold_hops(r, with, &b);
 	return route_overlap(r, &a, &b, now);
 }
 
@@ -145,7 +133,7 @@ struct held *hold_spare(const struct router *r, struct hold *h, circuit_no no,
 
 		if (k->no == no || k->has_failed || k->gauge.n_silent > 0)
 			continue;
-		o = overlap_of(r, k, hold_held(h, no), now);
+		o = hold_overlap(r, k, hold_held(h, no), now);
 		if (best != NULL && !overlap_is_less(&o, &least) &&
 		    (overlap_is_less(&least, &o) ||
 		     metric_of(k) >= metric_of(best)))
@@ -216,7 +204,7 @@ void hold_stir(struct router *r, struct hold *h, nsec now)
 	timers_set(&r->timers, &h->timer, now);
 }
 
-static void seek_within(struct hold *h, nsec at)
+void hold_seek_within(struct hold *h, nsec at)
 {
 	h->next_seek = time_min(h->next_seek, at);
 }
@@ -248,7 +236,7 @@ void hold_adopt(struct router *r, struct hold *h, struct circuit *c, nsec now)
 	h->is_asked = false;
 	if (carrying == NULL || (carrying->has_failed && h->pinned == 0))
 		hold_switch(r, h, c->no, now);
-	seek_within(h, now + HOLD_SPARE_SOON_NS);
+	hold_seek_within(h, now + HOLD_SPARE_SOON_NS);
 	hold_stir(r, h, now);
 }
 
@@ -272,7 +260,7 @@ static void remember_lost(const struct router *r, struct hold *h,
 {
 	if (h->lost == NULL)
 		h->lost = mem_new(h->lost);
-	hops_of(r, k, h->lost);
+	hold_hops(r, k, h->lost);
 }
 
 void hold_circuit_down(struct router *r, struct circuit *c, nsec now)
@@ -301,7 +289,7 @@ void hold_circuit_down(struct router *r, struct circuit *c, nsec now)
 	}
 	forget(h, k);
 	h->n_vain = 0;
-	seek_within(h, now);
+	hold_seek_within(h, now);
 	hold_stir(r, h, now);
 	hold_put(r, h);
 }
@@ -321,7 +309,7 @@ static bool is_surplus(struct router *r, struct hold *h, const struct held *k,
 		return false;
 	if (k->has_failed)
 		return true;
-	hops_of(r, k, &path);
+	hold_hops(r, k, &path);
 	for (unsigned i = 0; i < h->n; i++) {
 		const struct held *o = &h->held[i];
 
@@ -349,110 +337,6 @@ static void tidy(struct router *r, struct hold *h, nsec now)
 		circuit_end(r, circuit_find(r, h->held[i].no), CLOSE_DONE, NULL,
 			    now);
 		return;
-	}
-}
-
-static bool is_poor(const struct hold *h, const struct held *k)
-{
-	nsec least = k->expected;
-
-	for (unsigned i = 0; i < h->n; i++)
-		if (h->held[i].gauge.rtt != 0)
-			least = time_min(least, h->held[i].gauge.rtt);
-	return k->gauge.loss >= POOR_LOSS ||
-	       k->gauge.rtt > 2 * least + POOR_SLACK_NS;
-}
-
-/* A route that is known would make a spare that shares fewer nodes. */
-static bool is_outdone(struct router *r, const struct hold *h,
-		       const struct held *carrying, const struct overlap *spare,
-		       nsec now)
-{
-	const struct route *route;
-	struct hop_list hops;
-	struct overlap o;
-
-	hops_of(r, carrying, &hops);
-	route = route_best(r, &h->target, UINT64_MAX, &hops, true, now);
-	if (route == NULL)
-		return false;
-	o = route_overlap(r, &route->proof.hops, &hops, now);
-	return overlap_is_less(&o, spare);
-}
-
-/* Whether nothing more is to be wished for. */
-static bool is_content(struct router *r, struct hold *h, nsec now)
-{
-	const struct held *k = hold_held(h, h->carries);
-	const struct held *spare;
-	struct overlap o;
-
-	if (k == NULL || k->has_failed)
-		return false;
-	spare = hold_spare(r, h, h->carries, now);
-	if (spare == NULL)
-		return false;
-	o = overlap_of(r, spare, k, now);
-	return o.n_links == 0 && !is_poor(h, k) &&
-	       (o.n_nodes == 0 || !is_outdone(r, h, k, &o, now));
-}
-
-static void seek(struct router *r, struct hold *h, nsec now)
-{
-	const struct held *k = hold_held(h, h->carries);
-	bool is_urgent = k == NULL || k->has_failed;
-	struct hop_list avoid;
-
-	h->next_seek = TIME_NEVER;
-	if (!h->is_held || is_content(r, h, now) ||
-	    (!is_urgent && now - h->last_traffic > SEEK_QUIET_NS))
-		return;
-	h->next_seek = now + RESEEK_NS + rng_below(&r->rng, RESEEK_SPREAD_NS);
-	if (is_urgent && h->n_vain < URGENT_DOUBLINGS)
-		h->next_seek = now + (URGENT_NS << h->n_vain);
-	h->n_vain++;
-	if (k != NULL)
-		hops_of(r, k, &avoid);
-	seek_start(r, &h->target, k != NULL ? &avoid : h->lost, now);
-}
-
-void hold_asked(struct router *r, const struct node_id *target)
-{
-	struct hold *h = hold_find(r, target);
-
-	if (h != NULL)
-		h->is_asked = true;
-}
-
-bool hold_unreachable(struct router *r, const struct node_id *target, nsec now)
-{
-	struct hold *h = hold_find(r, target);
-	struct held *k = h != NULL ? hold_held(h, h->carries) : NULL;
-	bool was_asked;
-
-	if (k == NULL)
-		return false;
-	/* The one that failed is all there is: it is judged anew. */
-	if (k->has_failed && h->search.circuit != k->no) {
-		k->has_failed = false;
-		k->gauge.n_silent = 0;
-		k->next_test = now;
-		hold_stir(r, h, now);
-	}
-	was_asked = h->is_asked;
-	h->is_asked = false;
-	return !was_asked;
-}
-
-void holds_session_up(struct router *r, nsec now)
-{
-	struct hold *h, *next;
-
-	HASH_ITER (hh, r->holds.all, h, next) {
-		if (!h->is_held || is_content(r, h, now))
-			continue;
-		seek_within(h, now + HOLD_SPARE_SOON_NS);
-		hold_stir(r, h, now);
 	}
 }
 
@@ -493,7 +377,7 @@ void hold_searched(struct router *r, struct hold *h, int near, nsec now)
 		k->next_test = now;
 	}
 	h->n_vain = 0;
-	seek_within(h, now);
+	hold_seek_within(h, now);
 	hold_stir(r, h, now);
 }
 
@@ -526,7 +410,7 @@ void hold_timeout(struct router *r, struct timer *t, nsec now)
 	while (!h->is_tidy)
 		tidy(r, h, now);
 	if (now >= h->next_seek)
-		seek(r, h, now);
+		hold_seek(r, h, now);
 	spare = hold_spare(r, h, h->carries, now);
 	h->spare = spare != NULL ? spare->no : 0;
 	timers_set(&r->timers, &h->timer, h->is_tidy ? deadline(h) : now);

@@ -68,6 +68,11 @@ struct hold *hold_get(struct router *r, const struct node_id *target, nsec now);
 /* Frees one that nobody wants any more. */
 void hold_put(struct router *r, struct hold *h);
 
+void hold_hops(const struct router *r, const struct held *k,
+	       struct hop_list *out);
+/* What a circuit has in common with another one (NULL: with none). */
+struct overlap hold_overlap(const struct router *r, const struct held *k,
+			    const struct held *with, nsec now);
 struct held *hold_held(struct hold *h, circuit_no no);
 /* The best one besides `no` that has not failed; NULL. */
 struct held *hold_spare(const struct router *r, struct hold *h, circuit_no no,
@@ -81,6 +86,10 @@ void hold_adopt(struct router *r, struct hold *h, struct circuit *c, nsec now);
 /* Looks at the traffic, begins tests that are due and gives up those that
  * nobody answered (hold_look.c). */
 void hold_tests_timeout(struct router *r, struct hold *h, nsec now);
+
+/* Looks for a circuit, if one is to be wished for (hold_seek.c). */
+void hold_seek(struct router *r, struct hold *h, nsec now);
+void hold_seek_within(struct hold *h, nsec at);
 
 /* A search has ended: the link behind node `near` is to blame; -1: none. */
 void hold_searched(struct router *r, struct hold *h, int near, nsec now);

@@ -23,9 +23,6 @@ enum {
 /* A channel unused for so long is not worth a new path. */
 #define IDLE_NS (20 * NS_PER_S)
 
-/* Without a stream or packet for so long a node is held no longer. */
-#define UNHOLD_NS (60 * NS_PER_S)
-
 static uint8_t hash_key[HASH_KEY_BYTES];
 
 struct dests *dests_new(struct loop *l, struct router *r)
@@ -90,40 +87,6 @@ static bool all_idle(const struct dest *t)
 	while (t != NULL && is_idle(t))
 		t = t->apart;
 	return t == NULL;
-}
-
-/* ---- holding: a spare circuit while there is something to lose ---- */
-
-static bool is_worth_holding(const struct dest *t)
-{
-	const struct channel *c = t->client;
-
-	return c != NULL && channel_is_up(c) &&
-	       (!channel_is_unused(c) ||
-		loop_now(t->dests->loop) - channel_last_used(c) < UNHOLD_NS);
-}
-
-static void hold_as_needed(struct dest *main)
-{
-	struct dests *d = main->dests;
-	const struct dest *t = main;
-
-	while (t != NULL && !is_worth_holding(t))
-		t = t->apart;
-	loop_timer_set(d->loop, &main->unused,
-		       t != NULL ? loop_now(d->loop) + UNHOLD_NS : TIME_NEVER);
-	if (main->is_held == (t != NULL))
-		return;
-	main->is_held = t != NULL;
-	if (main->is_held)
-		router_hold(d->router, &main->id, loop_now(d->loop));
-	else
-		router_release(d->router, &main->id, loop_now(d->loop));
-}
-
-static void unused_fired(struct timer *timer)
-{
-	hold_as_needed(container_of(timer, struct dest, unused));
 }
 
 static void drop_dest(struct dest *t)
@@ -204,7 +167,7 @@ struct dest *dest_new(struct dests *d, const struct node_id *id)
 	t->streams_tail = &t->streams;
 	t->packets_tail = &t->packets;
 	t->retry.fire = retry_fired;
-	t->unused.fire = unused_fired;
+	dest_hold_init(t);
 	return t;
 }
 
@@ -361,7 +324,7 @@ static void channel_up(void *ctx, struct channel *c)
 	}
 	t->streams_tail = &t->streams;
 	t->n_streams = 0;
-	hold_as_needed(dest_find(d, &t->id));
+	dest_hold_as_needed(dest_find(d, &t->id));
 	dest_report_all(t, true, false);
 }
 
@@ -384,7 +347,7 @@ static void channel_down(void *ctx, struct channel *c, const char *why)
 		return;
 	t->client = NULL;
 	loop_timer_set(d->loop, &t->retry, TIME_NEVER);
-	hold_as_needed(dest_find(d, &t->id));
+	dest_hold_as_needed(dest_find(d, &t->id));
 	if (channel_circuit(c) != 0)
 		leave_circuit(d, channel_circuit(c));
 	give_up(t, false);
@@ -507,7 +470,7 @@ struct stream *dest_stream_apart(struct dests *d, const struct dest_tag *tag,
 	}
 	if (t->client != NULL && channel_is_up(t->client)) {
 		channel_add_stream(t->client, s);
-		hold_as_needed(dest_find(d, id));
+		dest_hold_as_needed(dest_find(d, id));
 		return s;
 	}
 	*t->streams_tail = s;
@@ -548,7 +511,7 @@ enum dest_packet_verdict dest_packet(struct dests *d, const struct node_id *id,
 	if (c != NULL && channel_circuit(c) != 0) {
 		v = channel_send_ip(c, packet, len, mtu);
 		if (!t->is_held && c == t->client)
-			hold_as_needed(t);
+			dest_hold_as_needed(t);
 		return v;
 	}
 	if (is_unreachable(t))

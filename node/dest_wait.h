@@ -82,3 +82,8 @@ struct dest *dest_new(struct dests *d, const struct node_id *id);
 struct dest *dest_with_tag(struct dest *main, const struct dest_tag *tag);
 /* NULL: too many that are in use. */
 struct dest *dest_get_apart(struct dest *main, const struct dest_tag *tag);
+
+/* ---- dest_hold.c: for the one whose tag is zero ---- */
+void dest_hold_init(struct dest *t);
+/* After a channel came up or ended, or is used again. */
+void dest_hold_as_needed(struct dest *main);
