@@ -131,16 +131,30 @@ bool record_lab_looks_up(struct record_lab *lab, size_t node,
 	return record_cached(r, id, mesh_now(lab->m)) != NULL;
 }
 
+uint16_t record_lab_cost_now(const struct record_lab *lab, size_t node)
+{
+	const struct router *r = mesh_router(lab->m, node);
+	const struct coord *at = &trees_locator(r)->tree[lab->tree[0]];
+
+	return at->hop[at->n - 1].cost;
+}
+
+/* Past the trees, which would have to find another path. */
+void record_lab_cost(struct record_lab *lab, size_t node, uint16_t cost)
+{
+	struct router *r = mesh_router(lab->m, node);
+	struct coord *at = &r->trees.at.tree[lab->tree[0]];
+
+	at->hop[at->n - 1].cost = cost;
+	records_moved(r, mesh_now(lab->m));
+	mesh_pump(lab->m, node);
+}
+
 /* What it stored last says otherwise in any case. */
 void record_lab_move(struct record_lab *lab, size_t node)
 {
-	struct router *r = mesh_router(lab->m, node);
-	struct coord *at =
-		(struct coord *)&trees_locator(r)->tree[lab->tree[0]];
-
-	at->hop[at->n - 1].cost = at->hop[at->n - 1].cost > 1000 ? 100 : 3000;
-	records_moved(r, mesh_now(lab->m));
-	mesh_pump(lab->m, node);
+	record_lab_cost(lab, node,
+			record_lab_cost_now(lab, node) > 1000 ? 100 : 3000);
 }
 
 struct node_id record_lab_nobody(const struct record_lab *lab)

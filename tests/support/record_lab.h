@@ -28,6 +28,9 @@ struct node_id record_lab_nobody(const struct record_lab *lab);
 
 /* The node's place is another one than before. */
 void record_lab_move(struct record_lab *lab, size_t node);
+/* Its way to the root of the first tree costs that much now. */
+void record_lab_cost(struct record_lab *lab, size_t node, uint16_t cost);
+uint16_t record_lab_cost_now(const struct record_lab *lab, size_t node);
 
 /* A record of `node` as it makes it itself: place, time, signature. */
 struct record record_lab_record(const struct record_lab *lab, size_t node);

@@ -480,17 +480,19 @@ static void those_who_move_often_store_ever_less_often(void **state)
 	mesh_free(lab.m);
 }
 
-static void a_small_change_of_cost_is_no_move(void **state)
+static void a_cost_that_changes_by_more_than_a_quarter_is_a_move(void **state)
 {
 	struct record_lab lab = record_lab_new();
-	struct router *r = mesh_router(lab.m, lab.target);
 	uint64_t was = own_issued(&lab);
+	uint16_t cost = record_lab_cost_now(&lab, lab.target);
 
 	(void)state;
-	records_moved(r, mesh_now(lab.m));
-	mesh_pump(lab.m, lab.target);
-	small_pass(lab.m, 5 * NS_PER_S);
+	record_lab_cost(&lab, lab.target, (uint16_t)(cost + cost / 4));
+	small_pass(lab.m, 10 * NS_PER_S);
 	assert_int_equal(own_issued(&lab), was);
+	record_lab_cost(&lab, lab.target, (uint16_t)(cost + cost / 4 + 1));
+	small_pass(lab.m, 10 * NS_PER_S);
+	assert_true(own_issued(&lab) > was);
 	mesh_free(lab.m);
 }
 
@@ -516,7 +518,8 @@ int main(void)
 			a_record_from_the_database_is_checked_and_used),
 		cmocka_unit_test(our_record_is_made_anew_before_it_dies),
 		cmocka_unit_test(those_who_move_often_store_ever_less_often),
-		cmocka_unit_test(a_small_change_of_cost_is_no_move),
+		cmocka_unit_test(
+			a_cost_that_changes_by_more_than_a_quarter_is_a_move),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
