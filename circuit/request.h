@@ -42,6 +42,7 @@ struct request {
 struct store {
 	bool is_wanted; /* and not acknowledged */
 	bool is_registration;
+	bool is_enlisted; /* and has been acknowledged once */
 	unsigned tree;
 	unsigned n_tries;
 	struct nonce nonce; /* of the last try */

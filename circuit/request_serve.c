@@ -1,4 +1,4 @@
-/* STORE and LOOKUP of others: answered, or passed on.  protocol.md 11.3, 11.4 */
+/* STORE and LOOKUP of others: answered, or passed on.  protocol.md 11.3. */
 #include <string.h>
 
 #include "circuit/core.h"

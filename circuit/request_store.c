@@ -96,9 +96,13 @@ static void start(struct router *r, struct store *st, const struct record *own,
 static bool is_volunteer(struct router *r, unsigned tree, nsec now)
 {
 	uint32_t n_nodes = trees_n_nodes(r, now);
+	bool is_enlisted = r->requests.registers[tree].is_enlisted;
 
-	return r->config.transit && n_nodes >= r->config.directory_from / 2 &&
-	       office_wants(&r->config.self.id, tree, n_nodes);
+	if (!r->config.transit || n_nodes < r->config.directory_from / 2)
+		return false;
+	/* Who keeps records does not leave because the network grows. */
+	return office_wants(&r->config.self.id, tree,
+			    is_enlisted ? n_nodes / DIRECTORY_STAY : n_nodes);
 }
 
 void store_start(struct router *r, const struct record *own, nsec now)
@@ -131,6 +135,7 @@ void store_acknowledged(struct router *r, const struct request *q)
 	if (st == NULL)
 		return;
 	st->is_wanted = false;
+	st->is_enlisted = st->is_registration;
 	timers_cancel(&r->timers, &st->timer);
 }
 

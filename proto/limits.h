@@ -99,6 +99,7 @@
 #define DIRECTORY_FROM    2000
 #define RECORD_PARTS      256
 #define DIRECTORY_WANT    512
+#define DIRECTORY_STAY    16 /* times as many, if they have before */
 #define DIRECTORY_MAX     1024
 #define DIRECTORY_MIN     16
 #define DIRECTORY_STRIKES 3

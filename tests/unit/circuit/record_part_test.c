@@ -11,7 +11,7 @@
 #include "circuit/core.h"
 #include "circuit/record_office.h"
 #include "circuit/record_table.h"
-#include "circuit/tree.h"
+#include "circuit/tree_inside.h"
 #include "proto/base/mem.h"
 #include "tests/support/record_lab.h"
 #include "tests/support/small_mesh.h"
@@ -508,6 +508,46 @@ static void as_many_volunteers_register_in_networks_of_any_size(void **state)
 	assert_true(office_wants(&id, 2, DIRECTORY_WANT));
 }
 
+/* How many register, of all nodes with all roots, when all have been told that
+ * the network is that large. */
+static unsigned n_register(const struct record_lab *lab, uint32_t n_nodes)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < mesh_n_nodes(lab->m); i++) {
+		struct router *r = mesh_router(lab->m, i);
+
+		for (unsigned t = 0; t < TREES; t++) {
+			r->trees.tree[t]->newest.n_nodes = n_nodes;
+			r->requests.registers[t].is_wanted = false;
+		}
+		record_store_own(r, mesh_now(lab->m));
+		for (unsigned t = 0; t < TREES; t++)
+			n += r->requests.registers[t].is_wanted;
+	}
+	return n;
+}
+
+static void members_stay_when_the_network_grows(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+	unsigned n_pairs = TREES * ((unsigned)mesh_n_nodes(lab.m) - 1);
+
+	(void)state;
+	/* All have, but for each root with itself. */
+	assert_int_equal(n_register(&lab, DIRECTORY_WANT), n_pairs);
+	assert_int_equal(n_register(&lab, DIRECTORY_WANT * DIRECTORY_STAY),
+			 n_pairs);
+	for (size_t i = 0; i < mesh_n_nodes(lab.m); i++)
+		for (unsigned t = 0; t < TREES; t++)
+			mesh_router(lab.m, i)
+				->requests.registers[t]
+				.is_enlisted = false;
+	assert_in_range(n_register(&lab, DIRECTORY_WANT * DIRECTORY_STAY), 1,
+			n_pairs / 4);
+	mesh_free(lab.m);
+}
+
 static void no_office_outlives_its_root(void **state)
 {
 	struct record_lab lab = record_lab_new_large();
@@ -544,6 +584,7 @@ int main(void)
 		cmocka_unit_test(an_office_opens_with_so_many_volunteers),
 		cmocka_unit_test(
 			as_many_volunteers_register_in_networks_of_any_size),
+		cmocka_unit_test(members_stay_when_the_network_grows),
 		cmocka_unit_test(no_office_outlives_its_root),
 	};
 
