@@ -5,8 +5,10 @@
 #include "proto/base/mem.h"
 
 /* A tree that has just got its root has other things to do than to keep apart:
- * costs change all over it. */
-#define SETTLE_NS (2 * NS_PER_S)
+ * costs change all over it.  Not all at once, or they would run into each
+ * other's paths. */
+#define SETTLE_NS        (2 * NS_PER_S)
+#define SETTLE_SPREAD_NS (4 * NS_PER_S)
 
 /* Until a place is verified again for want of tokens or room. */
 #define CHECK_AGAIN_NS     NS_PER_S
@@ -307,7 +309,8 @@ static void note_root(struct router *r, struct tree *t, const struct choice *c,
 		root = c->p->beat;
 	if (!is_same) {
 		r->n.n_root_changes++;
-		t->settled = now + SETTLE_NS;
+		t->settled =
+			now + SETTLE_NS + rng_below(&r->rng, SETTLE_SPREAD_NS);
 	}
 	if (!is_same || root->issued_ms > t->newest.issued_ms)
 		t->newest = *root;
