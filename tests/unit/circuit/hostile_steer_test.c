@@ -348,7 +348,9 @@ static void blame_others(struct msg_nak *n, const struct mesh *m)
 
 static void change_whom(struct msg_nak *n, const struct mesh *m)
 {
-	n->next = forge_id(m, 3);
+	struct node_id third = forge_id(m, 3);
+
+	n->next = id_equal(&n->next, &third) ? forge_id(m, 2) : third;
 	msg_nak_seal(n);
 }
 
