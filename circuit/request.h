@@ -124,6 +124,10 @@ bool request_way(struct router *r, const struct node_id *id, unsigned tree,
 /* Up the tree, whoever keeps the part. */
 bool request_way_up(struct router *r, unsigned tree,
 		    const struct neighbour *from, struct request_way *out);
+/* Up the tree over another neighbour than the parent: the nth best, from 1,
+ * counted round.  For what has failed before. */
+bool request_way_around(struct router *r, unsigned tree, unsigned nth,
+			struct request_way *out);
 /* How long a reply to one of our own, or to one that we hand over, may take. */
 nsec request_wait(struct router *r, unsigned tree, const struct request_way *w,
 		  nsec now);

@@ -9,10 +9,13 @@
 
 /* So many replicas have to say that there is none. */
 #define ABSENT_ENOUGH 2
+/* So often all of them are asked, each time over other neighbours. */
+#define PASSES 3
 
 struct lookup {
 	struct node_id id;
-	unsigned tried;     /* a bit for each replica */
+	unsigned tried; /* a bit for each replica, in this pass */
+	unsigned pass;
 	struct nonce nonce; /* of the last try */
 	unsigned n_absent;
 	struct node_id absent[RECORD_REPLICAS]; /* who said so */
@@ -73,7 +76,8 @@ static bool send(struct router *r, struct lookup *l, unsigned tree, nsec now)
 	struct msg_lookup *out;
 	struct request_way w;
 
-	if (!request_way(r, &l->id, tree, NULL, NULL, &w, now))
+	if (l->pass > 0 ? !request_way_around(r, tree, l->pass, &w)
+			: !request_way(r, &l->id, tree, NULL, NULL, &w, now))
 		return false;
 	l->nonce = request_own(r, MSG_LOOKUP, &l->id, tree, &w, now)->key.nonce;
 	out = &core_send(r, w.to->no, MSG_LOOKUP)->lookup;
@@ -129,7 +133,8 @@ static unsigned next_replica(const struct router *r, const struct lookup *l)
 	return best;
 }
 
-static void go_on(struct router *r, struct lookup *l, nsec now)
+/* True if a reply is to be waited for. */
+static bool try_all(struct router *r, struct lookup *l, nsec now)
 {
 	unsigned k;
 
@@ -137,8 +142,16 @@ static void go_on(struct router *r, struct lookup *l, nsec now)
 	       (k = next_replica(r, l)) < RECORD_REPLICAS) {
 		l->tried |= 1u << k;
 		if (try_tree(r, l, record_tree(&l->id, k), now))
-			return;
+			return true;
 	}
+	return false;
+}
+
+static void go_on(struct router *r, struct lookup *l, nsec now)
+{
+	for (; l->pass < PASSES; l->pass++, l->tried = 0)
+		if (try_all(r, l, now))
+			return;
 	end(r, l, l->n_absent >= ABSENT_ENOUGH ? LOOKUP_ABSENT : LOOKUP_FAILED,
 	    now);
 }

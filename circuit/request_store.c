@@ -8,6 +8,9 @@
 #include "circuit/tree.h"
 #include "proto/base/mem.h"
 
+/* Straight up the tree, or to the member that is known. */
+#define TRIES_STRAIGHT 2
+
 void stores_init(struct router *r)
 {
 	for (unsigned i = 0; i < TREES; i++) {
@@ -36,9 +39,14 @@ static void retry_later(struct router *r, struct store *st, nsec now)
 	timers_set(&r->timers, &st->timer, now + pause(r, st));
 }
 
+/* Whoever was on the way that the first tries took may have swallowed them: the
+ * next ones begin with other neighbours. */
 static bool find_way(struct router *r, const struct store *st,
 		     struct request_way *w, nsec now)
 {
+	if (st->n_tries > TRIES_STRAIGHT)
+		return request_way_around(r, st->tree,
+					  st->n_tries - TRIES_STRAIGHT, w);
 	if (st->is_registration)
 		return request_way_up(r, st->tree, NULL, w);
 	return request_way(r, &r->config.self.id, st->tree, NULL, NULL, w, now);

@@ -13,6 +13,57 @@ bool request_way_up(struct router *r, unsigned tree,
 	return out->to != NULL;
 }
 
+/* Towards the root over this one; UINT64_MAX: it is behind us, or not in the
+ * tree. */
+static uint64_t cost_over(struct router *r, const struct neighbour *n,
+			  unsigned tree)
+{
+	struct coord_ref at = tree_coord_of(r, n, tree);
+
+	if (n->best == NULL || at.n == 0 || coord_has(at, &r->config.self.id))
+		return UINT64_MAX;
+	return (uint64_t)at.hop[at.n - 1].cost + session_cost(n->best);
+}
+
+/* The cheapest one that costs more than `least`, or as much and comes behind
+ * `after`. */
+static struct neighbour *next_dearer(struct router *r, unsigned tree,
+				     uint64_t least,
+				     const struct neighbour *after)
+{
+	struct neighbour *n, *next, *best = NULL;
+	uint64_t best_cost = UINT64_MAX;
+	bool is_behind = after == NULL;
+
+	NEIGHBOURS_EACH(r, n, next)
+	{
+		uint64_t cost = cost_over(r, n, tree);
+
+		if (cost < best_cost &&
+		    (cost > least || (cost == least && is_behind))) {
+			best = n;
+			best_cost = cost;
+		}
+		is_behind |= n == after;
+	}
+	return best;
+}
+
+bool request_way_around(struct router *r, unsigned tree, unsigned nth,
+			struct request_way *out)
+{
+	struct neighbour *n = next_dearer(r, tree, 0, NULL), *dearer;
+
+	for (; n != NULL && nth > 0; nth--) {
+		dearer = next_dearer(r, tree, cost_over(r, n, tree), n);
+		n = dearer != NULL ? dearer : next_dearer(r, tree, 0, NULL);
+	}
+	if (n == NULL)
+		return false;
+	*out = (struct request_way){ .to = n->best };
+	return true;
+}
+
 /* Each step is nearer to the member than the one before, so that no request
  * goes round.  Who hands it over may send it back to where it came from. */
 static struct session *way_over(struct router *r, const struct appointment *a)

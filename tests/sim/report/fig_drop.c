@@ -1,5 +1,7 @@
 #include "tests/sim/report/figures.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/base/mem.h"
@@ -68,13 +70,44 @@ static void add_flows(struct lab *l, const bool *bad, size_t n)
 	free(reach);
 }
 
-static double part_working(const struct lab *l)
+/* What a pair that does not work has. */
+static void tell(const struct lab *l, const struct flow *f, const bool *bad)
+{
+	const struct router_counters *n =
+		router_counters(mesh_router(l->mesh, f->from));
+	struct hold_info h = { 0 };
+	nsec now = mesh_now(l->mesh);
+
+	router_hold_find(mesh_router(l->mesh, f->from),
+			 &mesh_identity(l->mesh, f->to)->id, &h);
+	fprintf(stderr,
+		"# %zu to %zu: carries %u (bad %d), spare %u (bad %d), arrived "
+		"first %.1f last %.1f s; %" PRIu64 " rounds, %" PRIu64
+		" tests, %" PRIu64 " localised, %" PRIu64 " switches, %" PRIu64
+		" blamed, %" PRIu64 " last resort, %" PRIu64 " unreachable\n",
+		f->from, f->to, h.carries,
+		lab_circuit_crosses(l, f->from, h.carries, bad), h.spare,
+		lab_circuit_crosses(l, f->from, h.spare, bad),
+		f->first_arrival != 0
+			? (double)(f->first_arrival - f->started) / NS_PER_S
+			: -1,
+		(double)(now - f->last_sent) / NS_PER_S, n->n_rounds,
+		n->n_tests, n->n_localised, n->n_switches, n->n_blamed,
+		n->n_flood_last_resort, n->n_unreachable);
+}
+
+static double part_working(const struct lab *l, const bool *bad, bool tells)
 {
 	nsec since = mesh_now(l->mesh) - LATELY_NS;
 	size_t n = 0;
 
-	for (size_t i = 0; i < l->n_flows; i++)
-		n += flow_works(&l->flows[i], since);
+	for (size_t i = 0; i < l->n_flows; i++) {
+		const struct flow *f = &l->flows[i];
+
+		n += flow_works(f, since);
+		if (tells && !flow_works(f, since))
+			tell(l, f, bad);
+	}
 	return 100.0 * (double)n / (double)l->n_flows;
 }
 
@@ -107,14 +140,14 @@ static void droppers(struct plan *p, unsigned percent, bool all, double wanted)
 	lab_run(l, SETTLE_NS);
 	add_flows(l, bad, p->is_quick ? 100 : 300);
 	flows_run(l, LIMIT_NS);
-	table_add(&p->table, part_working(l), "%", WANT_AT_LEAST, wanted,
-		  p->seed,
+	table_add(&p->table, part_working(l, bad, p->is_verbose), "%",
+		  WANT_AT_LEAST, wanted, p->seed,
 		  "%u %% of %zu nodes drop %s silently: pairs with an honest "
 		  "path whose packets arrive after 10 s",
 		  percent, n, all ? "everything" : "packets alone");
 	flows_run(l, CLEAN_NS - LIMIT_NS);
-	table_add(&p->table, part_working(l), "%", WANT_NOTHING, 0, p->seed,
-		  "the same after 30 s");
+	table_add(&p->table, part_working(l, bad, p->is_verbose), "%",
+		  WANT_NOTHING, 0, p->seed, "the same after 30 s");
 	lab_free(l);
 	free(bad);
 }
