@@ -85,6 +85,8 @@ static const struct field router_fields[] = {
 	F(record_bad),
 	F(record_full),
 	F(record_stale),
+	F(appointment_bad),
+	F(handed_over),
 	F(store_rate),
 	F(lookup_rate),
 	F(request_full),
