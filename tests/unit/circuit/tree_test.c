@@ -260,6 +260,8 @@ static void many_neighbours_are_told_one_by_one(void **state)
 
 	(void)state;
 	config.key = &key;
+	config.chain = key.public.b;
+	config.chain_len = KEY_LEN;
 	r = router_new(&config, now);
 	for (unsigned i = 0; i < N; i++) {
 		struct identity who = identity_of_number(2 + i);
