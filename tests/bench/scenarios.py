@@ -64,7 +64,7 @@ class Size:
         self.n_setups, self.is_smoke = n_setups, is_smoke
 
 
-FULL = Size(5, 5, 200, 1000)
+FULL = Size(5, 5, 200, 300)
 QUICK = Size(2, 2, 100, 200)
 SMOKE = Size(1, 1, 20, 10, is_smoke=True)
 
