@@ -112,6 +112,7 @@ enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now)
 	struct flow a = forth(now, &g->good), b = back(now, &g->good);
 
 	smooth_loss(g, now);
+	g->n_in = a.in + b.in;
 	g->n_lost = a.lost + b.lost;
 	g->is_dark = false;
 	g->n_bad[0] = is_bad(a) ? g->n_bad[0] + 1 : 0;

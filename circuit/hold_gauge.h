@@ -31,10 +31,10 @@ struct gauge {
 	unsigned n_silent; /* tests in a row that nobody answered */
 	/* The last reading that was good, and the one loss is counted from. */
 	struct gauge_reading good, mark;
-	unsigned n_bad[2];  /* readings in a row: forth, back */
-	uint64_t n_doubted; /* packets of the last reading, if it was bad */
-	uint64_t n_lost;    /* in the last reading, both ways */
-	bool is_dark;       /* in the last reading nothing arrived */
+	unsigned n_bad[2];     /* readings in a row: forth, back */
+	uint64_t n_doubted;    /* packets of the last reading, if it was bad */
+	uint64_t n_in, n_lost; /* in the last reading, both ways */
+	bool is_dark;          /* in the last reading nothing arrived */
 };
 
 void gauge_rtt(struct gauge *g, nsec rtt);

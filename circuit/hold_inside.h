@@ -40,9 +40,10 @@ struct hold {
 	circuit_no carries, spare, pinned;
 
 	nsec last_traffic, last_got, next_look;
-	nsec mute_wait; /* before the next test for want of an echo */
-	uint64_t n_got; /* packets at the last look */
-	bool is_tidy;   /* nothing has come or gone since it was tidied */
+	nsec mute_wait;  /* before the next test for want of an echo */
+	uint64_t n_got;  /* packets at the last look */
+	uint64_t n_peak; /* and at the fullest one lately */
+	bool is_tidy;    /* nothing has come or gone since it was tidied */
 
 	nsec switched_at;
 	circuit_no better; /* measured so since then */

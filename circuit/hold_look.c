@@ -157,8 +157,10 @@ static void test_answered(struct router *r, struct hold *h, struct held *k,
 		if (k->no != h->carries)
 			break;
 		relieve(r, k, c, now);
-		/* No echo, and something is missing: it may just have begun. */
-		if (h->n_got == 0 && k->gauge.n_lost >= MISSED)
+		/* Something is missing: it may just have begun. */
+		if (k->gauge.n_lost >= MISSED &&
+		    (h->n_got == 0 ||
+		     k->gauge.n_lost * STREAM_PACKETS >= k->gauge.n_in))
 			k->next_test = now + TEST_DOUBT_NS;
 		break;
 	case GAUGE_DOUBTFUL:
@@ -240,6 +242,27 @@ void hold_traffic(struct router *r, struct circuit *c, nsec now)
 		   time_min(h->timer.when, now + LOOK_NS));
 }
 
+/* What came in streams has all but stopped, be it done or lost. */
+static bool has_collapsed(const struct hold *h, uint64_t got)
+{
+	return h->n_peak >= STREAM_PACKETS && got * STREAM_PACKETS <= h->n_peak;
+}
+
+/* Whether it is worth a test, once that is possible; said once. */
+static bool note_rate(struct hold *h, uint64_t got, bool can_test)
+{
+	if (has_collapsed(h, got) && !can_test)
+		return false;
+	if (has_collapsed(h, got)) {
+		h->n_peak = got;
+		return true;
+	}
+	h->n_peak = h->n_peak * 7 / 8;
+	if (got > h->n_peak)
+		h->n_peak = got;
+	return false;
+}
+
 /* Whether the one that carries is due, by what has passed since the last look
  * and since the last test. */
 static bool wants_test(struct hold *h, struct held *k, const struct circuit *c,
@@ -255,14 +278,14 @@ static bool wants_test(struct hold *h, struct held *k, const struct circuit *c,
 		h->mute_wait = TEST_MUTE_NS;
 		h->last_got = now;
 	}
+	if (note_rate(h, got, k->test.token == 0 && ago >= TEST_MUTE_NS))
+		return true;
 	if (since_test >= BUSY_PACKETS && ago >= TEST_BUSY_NS)
 		return true;
 	if (put > 0 && is_mute(h, k, now) && ago >= h->mute_wait) {
 		h->mute_wait = time_min(2 * h->mute_wait + LOOK_NS, TEST_NS);
 		return true;
 	}
-	if (put == 0 && got == 0 && h->n_got >= STREAM_PACKETS)
-		return true;
 	return since_test > 0 && ago >= TEST_NS;
 }
 
