@@ -57,8 +57,8 @@ struct router_config {
 	uint32_t directory_from; /* nodes: the roots of larger networks hand
 				    their records over to volunteers; 0:
 				    DIRECTORY_FROM */
-	uint32_t flood_below; /* nodes: smaller networks are flooded
-				 (FLOOD_BELOW) */
+	uint32_t flood_below;    /* nodes: smaller networks are flooded
+				    (FLOOD_BELOW) */
 	const struct router_crypto *crypto; /* NULL: Ed25519 */
 	uint64_t wall_ms; /* since 1970, at `now` of router_new() */
 };

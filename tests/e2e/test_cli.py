@@ -70,10 +70,11 @@ REPLIES = {
     "GET /v1/links": {"links": [
         {"session": 3, "state": "up", "node": NODE["bravo"], "display_name": "bravo", "is_dialled": True,
          "local": "192.0.2.1:4433", "remote": "192.0.2.7:4433", "interface": "eth0", "up_s": 200000, "rtt_ms": 0.336,
-         "mtu_bytes": 1440, "rx_bytes": 3207, "tx_bytes": 4518, "rx_packets": 1, "tx_packets": 2,
+         "loss_percent": 0.4, "cost_ms": 10.0, "rate_kbps": None, "mtu_bytes": 1440, "rx_bytes": 3207, "tx_bytes": 4518, "rx_packets": 1, "tx_packets": 2,
          "queued_packets": 12, "dropped_packets": 3},
         {"session": 4, "state": "handshake", "node": None, "display_name": "", "is_dialled": True, "local": None,
-         "remote": "192.0.2.8:4433", "interface": None, "up_s": None, "rtt_ms": None, "mtu_bytes": 1200,
+         "remote": "192.0.2.8:4433", "interface": None, "up_s": None, "rtt_ms": None, "loss_percent": 0.0,
+         "cost_ms": 10.0, "rate_kbps": None, "mtu_bytes": 1200,
          "rx_bytes": 0, "tx_bytes": 1200, "rx_packets": 0, "tx_packets": 0, "queued_packets": 0,
          "dropped_packets": 0},
     ]},
@@ -87,7 +88,24 @@ REPLIES = {
         circuit(2, "transit", "erin", "alpha", "carol", channel=None),
         circuit(7, "target", "erin", "alpha", state="pending", idle_s=None, opened_s_ago=0, channel=None),
     ]},
+    "GET /v1/trees": {"n_nodes": 57, "trees": [
+        {"tree": 0, "root": NODE["alpha"], "is_root": True, "parent": None, "cost_ms": 0.0, "root_heard_s_ago": 0,
+         "path": [NODE["alpha"]]},
+        {"tree": 1, "root": NODE["carol"], "is_root": False, "parent": NODE["bravo"], "cost_ms": 20.5,
+         "root_heard_s_ago": 61, "path": [NODE["carol"], NODE["bravo"], NODE["alpha"]]},
+        {"tree": 2, "root": None, "is_root": False, "parent": None, "cost_ms": None, "root_heard_s_ago": None,
+         "path": []},
+    ]},
+    "GET /v1/paths": {"paths": [
+        {"target": NODE["carol"], "carries": 1, "spare": None, "is_pinned": False, "rtt_ms": 48.0,
+         "spare_rtt_ms": None, "loss_percent": 0.4,
+         "blamed": {"from": NODE["bravo"], "to": NODE["erin"], "s_ago": 12}},
+        {"target": NODE["bravo"], "carries": 3, "spare": 4, "is_pinned": True, "rtt_ms": None,
+         "spare_rtt_ms": 61.0, "loss_percent": 0.0, "blamed": None},
+    ]},
+    "POST /v1/path": {"node": NODE["carol"], "rule": "avoid"},
     "POST /v1/trace": {
+        "blamed": {"from": NODE["bravo"], "to": NODE["erin"], "s_ago": 12},
         "node": NODE["carol"], "circuit": 1, "mtu_bytes": 1405, "opened_s_ago": 7860, "connect_ms": None,
         "hops": [hop("bravo", hop=1, rtt_ms=22.1, is_signed=True), hop("carol", hop=2, rtt_ms=None, is_signed=True)],
     },
@@ -151,7 +169,7 @@ def assert_golden(name, text):
     assert text == path.read_text(), f"{path} differs; UPDATE_GOLDEN=1 writes it anew"
 
 
-@pytest.mark.parametrize("verb", ["status", "peers", "links", "routes", "circuits"])
+@pytest.mark.parametrize("verb", ["status", "peers", "links", "routes", "circuits", "trees", "path"])
 def test_what_is_looked_at_is_a_plain_table(server, verb):
     done = qanat(verb, "--socket", server.path)
     assert_golden(verb, done.stdout)
@@ -159,10 +177,10 @@ def test_what_is_looked_at_is_a_plain_table(server, verb):
     assert "\x1b" not in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["status", "peers", "links", "routes", "circuits"])
+@pytest.mark.parametrize("verb", ["status", "peers", "links", "routes", "circuits", "trees", "path"])
 def test_json_is_what_the_daemon_answered(server, verb):
     text = qanat(verb, "--json", QANAT_SOCKET=str(server.path)).stdout
-    assert json.loads(text) == REPLIES[f"GET /v1/{verb}"]
+    assert json.loads(text) == REPLIES[f"GET /v1/{verb}{'s' if verb == 'path' else ''}"]
     if "\\u00" not in text:  # the two write the digits of an escape in different cases
         assert text == json.dumps(json.loads(text), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -170,6 +188,12 @@ def test_json_is_what_the_daemon_answered(server, verb):
 def test_a_destination_is_escaped(server):
     qanat("routes", "carol x", "--socket", server.path)
     assert server.asked[-1][0] == "GET /v1/routes?dst=carol%20x"
+
+
+def test_paths_are_steered(server):
+    assert qanat("path", "avoid", "carol", "--socket", server.path).stdout == "carol: avoid\n"
+    assert server.asked[-1] == ("POST /v1/path", {"rule": "avoid", "dst": "carol"})
+    assert "which node?" in qanat("path", "pin", "--socket", server.path, code=2).stderr
 
 
 def test_trace_shows_each_hop(server):
