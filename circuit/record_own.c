@@ -193,7 +193,8 @@ static void make(struct router *r, struct record *rec, nsec now)
 	record_seal(rec);
 	core_sign(r, rec->sig, SIGN_RECORD, rec->body, rec->body_len);
 	rec->chain_len = r->config.chain_len;
-	memcpy(rec->chain, r->config.chain, rec->chain_len);
+	if (rec->chain_len > 0)
+		memcpy(rec->chain, r->config.chain, rec->chain_len);
 	stored_set(r, &r->records.own, rec, now);
 }
 
