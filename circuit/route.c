@@ -155,8 +155,7 @@ struct overlap route_overlap(const struct router *r,
 	struct overlap o = { 0 };
 
 	for (size_t i = 0; i + 1 < path->n; i++) {
-		if (blame_of(r, &path->hop[i].id, now) > 0)
-			o.n_blamed++;
+		o.n_blamed += blame_of(r, &path->hop[i].id, now);
 		if (avoid != NULL &&
 		    path_has(avoid->hop, avoid->n, &path->hop[i].id))
 			o.n_nodes++;

@@ -49,7 +49,7 @@ void route_timeout(struct router *r, struct timer *t, nsec now);
 
 /* How much of a path is to be avoided: in this order. */
 struct overlap {
-	unsigned n_blamed; /* nodes that were blamed */
+	unsigned n_blamed; /* how often its nodes were blamed */
 	unsigned n_links;  /* shared with the other path */
 	unsigned n_nodes;  /* likewise */
 };

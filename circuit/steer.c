@@ -16,6 +16,8 @@
 #define NOISE_PERCENT 15
 /* From this round on a relay tries two neighbours at once. */
 #define ROUND_OF_TWO 3
+/* A node counts as avoided so often at most. */
+#define OBJECTIONS_MAX 4
 /* A neighbour is silent after twice the round trip that is left, and this. */
 #define SILENCE_NS (30 * NS_PER_MS)
 
@@ -45,13 +47,10 @@ static uint32_t distance(struct router *r, const struct neighbour *n,
 			      coord_ref(&how->to->tree[how->tree]));
 }
 
-static bool is_avoided(const struct router *r, const struct node_id *id,
-		       const struct steering *how, nsec now)
+static bool is_avoided(const struct node_id *id, const struct steering *how)
 {
 	uint32_t tag;
 
-	if (blame_of(r, id, now) > 0)
-		return true;
 	if (how->n_avoid == 0)
 		return false;
 	tag = avoid_tag(how->nonce, id);
@@ -59,6 +58,17 @@ static bool is_avoided(const struct router *r, const struct node_id *id,
 		if (how->avoid[i] == tag)
 			return true;
 	return false;
+}
+
+/* Who drops is blamed again and again, an honest node beside it once. */
+static unsigned n_objections(const struct router *r, const struct node_id *id,
+			     const struct steering *how, nsec now)
+{
+	unsigned n = blame_of(r, id, now);
+
+	if (n == 0)
+		return is_avoided(id, how) ? 1 : 0;
+	return n < OBJECTIONS_MAX ? n : OBJECTIONS_MAX;
 }
 
 uint32_t steer_score(struct router *r, const struct neighbour *n,
@@ -73,7 +83,7 @@ uint32_t steer_score(struct router *r, const struct neighbour *n,
 	if (d == COORD_DISTANCE_NONE)
 		return UINT32_MAX;
 	score = success_weigh(n, score + d);
-	if (is_avoided(r, &n->id, how, now))
+	for (unsigned i = n_objections(r, &n->id, how, now); i > 0; i--)
 		score = blame_weigh(score);
 	if (how->round > 0)
 		score += (uint32_t)rng_below(
