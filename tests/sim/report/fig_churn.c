@@ -81,11 +81,20 @@ static void deaths(struct plan *p, unsigned percent, double wanted)
 
 /* ---- moving ------------------------------------------------------------ */
 
+/* Either a node is torn away, and those whom it leaves notice when they have
+ * waited for it in vain; or it joins at the new place first, and takes its
+ * leave of the old one. */
+enum manner {
+	MOVE_TORN,
+	MOVE_HANDED_OVER,
+};
 #define MOVE_EVERY_NS (30 * NS_PER_S)
 #define OWN_LINKS     3
 /* Leaving one place and a handshake at the other. */
 #define MOVE_TAKES_NS (100 * NS_PER_MS)
 #define LOADED_NOTICE (800 * NS_PER_MS)
+#define OVERLAP_NS    (1 * NS_PER_S)
+#define LEAVE_NS      (20 * NS_PER_MS)
 #define MOVE_TICK_NS  (100 * NS_PER_MS)
 #define MOVE_WARM_NS  (60 * NS_PER_S)
 #define MOVE_MEASURED (120 * NS_PER_S)
@@ -96,12 +105,21 @@ struct dial {
 	nsec at;
 };
 
+/* A link that will be left. */
+struct parting {
+	size_t node, link;
+	nsec at;
+};
+
 struct moves {
 	struct lab *l;
 	size_t n;
 	nsec *next; /* of each node */
 	struct dial *dials;
 	size_t n_dials;
+	struct parting *partings;
+	size_t n_partings;
+	enum manner manner;
 };
 
 static void dial_later(struct moves *mv, size_t node, nsec at)
@@ -110,23 +128,36 @@ static void dial_later(struct moves *mv, size_t node, nsec at)
 	mv->dials[mv->n_dials++] = (struct dial){ node, at };
 }
 
-static void leave(struct moves *mv, size_t node, nsec now)
+static void part_later(struct moves *mv, size_t node, size_t link, nsec at)
+{
+	mv->partings = mem_realloc(mv->partings, mv->n_partings + 1,
+				   sizeof *mv->partings);
+	mv->partings[mv->n_partings++] = (struct parting){ node, link, at };
+}
+
+static void part(struct moves *mv, size_t node, size_t link, nsec now)
 {
 	struct mesh *m = mv->l->mesh;
+	size_t a, b;
+
+	if (!mesh_link_is_up(m, link))
+		return;
+	mesh_link_ends(m, link, &a, &b);
+	mesh_unplug(m, link, node);
+	/* The first of the ends has dialled. */
+	if (a != node)
+		dial_later(mv, a, now + mesh_link_config(m, link)->notice);
+}
+
+static void leave(struct moves *mv, size_t node, nsec now)
+{
 	size_t n;
-	const size_t *links = mesh_node_links(m, node, &n);
+	const size_t *links = mesh_node_links(mv->l->mesh, node, &n);
+	nsec stays = mv->manner == MOVE_TORN ? 0 : OVERLAP_NS;
 
-	for (size_t i = 0; i < n; i++) {
-		size_t a, b;
-
-		if (!mesh_link_is_up(m, links[i]))
-			continue;
-		mesh_link_ends(m, links[i], &a, &b);
-		mesh_unplug(m, links[i], node);
-		/* The first of the ends has dialled. */
-		if (a != node)
-			dial_later(mv, a, now + LOADED_NOTICE);
-	}
+	for (size_t i = 0; i < n; i++)
+		if (mesh_link_is_up(mv->l->mesh, links[i]))
+			part_later(mv, node, links[i], now + stays);
 	for (int i = 0; i < OWN_LINKS; i++)
 		dial_later(mv, node, now + MOVE_TAKES_NS);
 }
@@ -155,7 +186,7 @@ static void dial(struct moves *mv, size_t node)
 	do
 		to = lab_pick(l, mv->n);
 	while (to == node || is_linked(l->mesh, node, to));
-	link.notice = LOADED_NOTICE;
+	link.notice = mv->manner == MOVE_TORN ? LOADED_NOTICE : LEAVE_NS;
 	mesh_add_link(l->mesh, node, to, &link);
 }
 
@@ -166,6 +197,16 @@ static void moves_step(struct moves *mv, nsec now)
 			continue;
 		mv->next[i] += MOVE_EVERY_NS;
 		leave(mv, i, now);
+	}
+	for (size_t i = 0; i < mv->n_partings;) {
+		struct parting p = mv->partings[i];
+
+		if (now < p.at) {
+			i++;
+			continue;
+		}
+		mv->partings[i] = mv->partings[--mv->n_partings];
+		part(mv, p.node, p.link, now);
 	}
 	for (size_t i = 0; i < mv->n_dials;) {
 		if (now < mv->dials[i].at) {
@@ -187,15 +228,17 @@ static void moves_run(struct moves *mv, nsec time)
 	}
 }
 
-static void movement(struct plan *p)
+static void movement(struct plan *p, enum manner manner, const char *how)
 {
-	struct moves mv = { .n = 200 };
+	struct moves mv = { .n = 200, .manner = manner };
 	uint64_t offered = 0, arrived = 0;
 	struct lab *l;
 
 	l = mv.l = lab_new(NET_BA, mv.n, p->seed,
-			   &(struct lab_options){ .flood_below = 0,
-						  .notice = LOADED_NOTICE });
+			   &(struct lab_options){
+				   .flood_below = 0,
+				   .notice = manner == MOVE_TORN ? LOADED_NOTICE
+								 : LEAVE_NS });
 	lab_run(l, SETTLE_NS);
 	mv.next = mem_calloc(mv.n, sizeof *mv.next);
 	for (size_t i = 0; i < mv.n; i++)
@@ -214,8 +257,9 @@ static void movement(struct plan *p)
 	}
 	table_add(&p->table, 100.0 * (double)arrived / (double)offered, "%",
 		  WANT_AT_LEAST, 99, p->seed,
-		  "mobility: each of 200 nodes re-attached every 30 s, pings "
-		  "(there and back) delivered");
+		  "mobility: each of 200 nodes re-attached every 30 s, %s: "
+		  "pings (there and back) delivered",
+		  how);
 	table_add(&p->table,
 		  (double)lab_n_bytes(l) / 1000 / (double)mv.n /
 			  (MOVE_MEASURED / NS_PER_S),
@@ -223,6 +267,7 @@ static void movement(struct plan *p)
 		  "mobility: control traffic per node meanwhile");
 	free(mv.next);
 	free(mv.dials);
+	free(mv.partings);
 	lab_free(l);
 }
 
@@ -230,5 +275,6 @@ void figures_churn(struct plan *p)
 {
 	deaths(p, 5, 99);
 	deaths(p, 20, 95);
-	movement(p);
+	movement(p, MOVE_HANDED_OVER, "joining before it leaves");
+	movement(p, MOVE_TORN, "torn away");
 }
