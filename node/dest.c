@@ -20,8 +20,6 @@ enum {
 #define RETRY_NS (1 * NS_PER_S)
 /* A channel that is not up after so long has a circuit that leads nowhere. */
 #define SILENT_NS (3 * NS_PER_S)
-/* A channel unused for so long is not worth a new path. */
-#define IDLE_NS (20 * NS_PER_S)
 
 static uint8_t hash_key[HASH_KEY_BYTES];
 
@@ -62,7 +60,7 @@ const struct dest_counters *dest_counters(const struct dests *d)
 
 /* ---- the table ---- */
 
-static struct dest *dest_find(struct dests *d, const struct node_id *id)
+struct dest *dest_find(struct dests *d, const struct node_id *id)
 {
 	struct dest *t;
 
@@ -71,7 +69,7 @@ static struct dest *dest_find(struct dests *d, const struct node_id *id)
 }
 
 /* Whose channel it is. */
-static struct dest *dest_of(struct dests *d, const struct channel *c)
+struct dest *dest_of(struct dests *d, const struct channel *c)
 {
 	return dest_with_tag(dest_find(d, channel_peer(c)), channel_tag(c));
 }
@@ -115,7 +113,7 @@ static void evict_idle(struct dests *d)
 	}
 }
 
-static void leave_circuit(struct dests *d, circuit_no circuit)
+void dest_leave_circuit(struct dests *d, circuit_no circuit)
 {
 	if (!channels_use(d->channels, circuit))
 		router_circuit_close(d->router, circuit, CLOSE_DONE,
@@ -141,7 +139,7 @@ static void try_another(struct dest *t)
 	t->client = NULL;
 	channel_close(c, "no answer over the circuit");
 	router_connect(d->router, &t->id, circuit, loop_now(d->loop));
-	leave_circuit(d, circuit);
+	dest_leave_circuit(d, circuit);
 	d->counters.n_second_tries++;
 }
 
@@ -172,7 +170,7 @@ struct dest *dest_new(struct dests *d, const struct node_id *id)
 }
 
 /* NULL: too many that are in use. */
-static struct dest *dest_get(struct dests *d, const struct node_id *id)
+struct dest *dest_get(struct dests *d, const struct node_id *id)
 {
 	struct dest *t = dest_find(d, id);
 
@@ -188,7 +186,7 @@ static struct dest *dest_get(struct dests *d, const struct node_id *id)
 	return t;
 }
 
-static void give_up(struct dest *t, bool is_proved)
+void dest_give_up(struct dest *t, bool is_proved)
 {
 	t->is_connecting = false;
 	t->is_second_try = false;
@@ -213,7 +211,7 @@ static void open_channel(struct dest *t, circuit_no circuit)
 
 	t->client = channel_connect(d->channels, circuit, &t->tag);
 	if (t->client == NULL)
-		give_up(t, false);
+		dest_give_up(t, false);
 	else
 		loop_timer_set(d->loop, &t->retry,
 			       loop_now(d->loop) + SILENT_NS);
@@ -287,7 +285,7 @@ static void unreachable(struct dest *t, const struct router_event *ev)
 		return;
 	}
 	if (t->is_connecting)
-		give_up(t, ev->is_proved);
+		dest_give_up(t, ev->is_proved);
 }
 
 void dests_handle_event(struct dests *d, const struct router_event *ev)
@@ -302,129 +300,6 @@ void dests_handle_event(struct dests *d, const struct router_event *ev)
 			unreachable(t, ev);
 	}
 }
-
-/* ---- what channels tell ---- */
-
-static void channel_up(void *ctx, struct channel *c)
-{
-	struct dests *d = ctx;
-	struct dest *t = dest_of(d, c);
-
-	if (t == NULL || t->client != c)
-		return;
-	t->is_connecting = false;
-	t->is_second_try = false;
-	t->unreachable_until = 0;
-	loop_timer_set(d->loop, &t->retry, TIME_NEVER);
-	while (t->streams != NULL) {
-		struct stream *s = t->streams;
-
-		t->streams = stream_next_waiting(s);
-		channel_add_stream(c, s);
-	}
-	t->streams_tail = &t->streams;
-	t->n_streams = 0;
-	dest_hold_as_needed(dest_find(d, &t->id));
-	dest_report_all(t, true, false);
-}
-
-static void channel_down(void *ctx, struct channel *c, const char *why)
-{
-	struct dests *d = ctx;
-	struct dest *t = dest_of(d, c);
-	char name[NAME_ID_TEXT_MAX];
-
-	if (t == NULL)
-		return;
-	name_of_id(name, &t->id);
-	log_debug("channel down: peer=%s why=\"%s\"", name, why);
-	/* Who waited for this one may take another way. */
-	if (d->packet_events != NULL)
-		d->packet_events->unblocked(d->packet_ctx);
-	if (t->server == c)
-		t->server = NULL;
-	if (t->client != c)
-		return;
-	t->client = NULL;
-	loop_timer_set(d->loop, &t->retry, TIME_NEVER);
-	dest_hold_as_needed(dest_find(d, &t->id));
-	if (channel_circuit(c) != 0)
-		leave_circuit(d, channel_circuit(c));
-	give_up(t, false);
-	/* It was reachable a moment ago: the next attempt may begin at once. */
-	t->unreachable_until = 0;
-}
-
-static void channel_stream(void *ctx, struct stream *s)
-{
-	struct dests *d = ctx;
-
-	if (d->request != NULL)
-		d->request(d->request_ctx, s);
-	else
-		stream_refuse(s, STREAM_NOT_ALLOWED);
-}
-
-static void channel_packet(void *ctx, struct channel *c,
-			   const struct node_id *peer, const uint8_t *data,
-			   size_t len)
-{
-	struct dests *d = ctx;
-
-	(void)c;
-	if (d->packet_events != NULL)
-		d->packet_events->packet(d->packet_ctx, peer, data, len);
-}
-
-static void channel_unblocked(void *ctx, struct channel *c)
-{
-	struct dests *d = ctx;
-	struct dest *t = dest_of(d, c);
-
-	if (t != NULL)
-		dest_flush_packets(t, c);
-	if (d->packet_events != NULL)
-		d->packet_events->unblocked(d->packet_ctx);
-}
-
-static void channel_stranded(void *ctx, struct channel *c, circuit_no lost)
-{
-	struct dests *d = ctx;
-	struct dest *t = dest_of(d, c);
-
-	if (t == NULL || t->client != c)
-		return;
-	if (channel_is_unused(c) &&
-	    loop_now(d->loop) - channel_last_used(c) > IDLE_NS) {
-		/* Nobody misses it. */
-		channel_close(c, "idle");
-		return;
-	}
-	t->lost = lost;
-	router_connect(d->router, &t->id, lost, loop_now(d->loop));
-}
-
-static void channel_reachable(void *ctx, struct channel *c)
-{
-	struct dests *d = ctx;
-	struct dest *t = dest_get(d, channel_peer(c));
-
-	if (t == NULL)
-		return;
-	if (!channel_is_client(c))
-		t->server = c;
-	dest_flush_packets(t, c);
-}
-
-const struct channel_events dest_channel_events = {
-	.up = channel_up,
-	.down = channel_down,
-	.stream = channel_stream,
-	.packet = channel_packet,
-	.unblocked = channel_unblocked,
-	.stranded = channel_stranded,
-	.reachable = channel_reachable,
-};
 
 /* ---- what users ask ---- */
 
@@ -583,8 +458,9 @@ void dest_connect_cancel(struct dests *d, void *ctx)
 
 bool dests_flush(struct dests *d)
 {
-	bool did_anything = self_streams_flush(&d->self, channel_stream, d) ||
-			    d->failed != NULL;
+	bool did_anything =
+		self_streams_flush(&d->self, dest_channel_events.stream, d) ||
+		d->failed != NULL;
 
 	while (d->failed != NULL) {
 		struct stream *s = d->failed;

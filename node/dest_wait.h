@@ -1,5 +1,5 @@
 /* The inside of a destination, and what waits there for a path: streams,
- * packets and those who asked to be told.  For dest.c and dest_wait.c only. */
+ * packets and those who asked to be told.  For dest*.c only. */
 #pragma once
 
 #include "circuit/router.h"
@@ -76,6 +76,15 @@ void dest_report_all(struct dest *t, bool is_up, bool is_proved);
 
 /* ---- dest.c ---- */
 struct dest *dest_new(struct dests *d, const struct node_id *id);
+struct dest *dest_find(struct dests *d, const struct node_id *id);
+/* NULL: too many that are in use. */
+struct dest *dest_get(struct dests *d, const struct node_id *id);
+/* Whose channel it is. */
+struct dest *dest_of(struct dests *d, const struct channel *c);
+/* Who waits is told that there is no path. */
+void dest_give_up(struct dest *t, bool is_proved);
+/* Closes a circuit that no channel uses. */
+void dest_leave_circuit(struct dests *d, circuit_no circuit);
 
 /* ---- dest_apart.c: from the one whose tag is zero ---- */
 /* NULL: there is none. */
