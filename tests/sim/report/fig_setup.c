@@ -5,8 +5,10 @@
 #include "tests/sim/report/figures.h"
 #include "tests/sim/report/lab.h"
 
-/* From a cold start until nothing moves any more. */
-#define SETTLE_NS (150 * NS_PER_S)
+/* From a cold start until nothing moves any more.  The roots take records in at
+ * a limited rate, so that large networks need longer. */
+#define SETTLE_NS          (150 * NS_PER_S)
+#define SETTLE_PER_NODE_NS (60 * NS_PER_MS)
 /* Longer than any attempt. */
 #define WAIT_NS (12 * NS_PER_S)
 /* After a circuit is up, until the last copy of its probe is back. */
@@ -189,7 +191,7 @@ static void run_case(struct plan *p, const struct setup_case *c)
 				&(struct lab_options){ .flood_below = 0 });
 	double idle = 0, cpu = lab_cpu();
 
-	lab_run(l, SETTLE_NS);
+	lab_run(l, SETTLE_NS + c->n * SETTLE_PER_NODE_NS);
 	if (p->is_verbose)
 		fprintf(stderr,
 			"# %s %zu: settled after %.1f s of CPU, %.0f MiB\n",
