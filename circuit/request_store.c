@@ -10,6 +10,9 @@
 
 /* Straight up the tree, or to the member that is known. */
 #define TRIES_STRAIGHT 2
+/* A root that has volunteers enough refuses more: until the record is stored
+ * again we do not insist. */
+#define REGISTER_TRIES 4
 
 void stores_init(struct router *r)
 {
@@ -151,7 +154,12 @@ void store_failed(struct router *r, const struct request *q, nsec now)
 {
 	struct store *st = store_of(r, q);
 
-	if (st != NULL)
+	if (st == NULL)
+		return;
+	if (st->is_registration &&
+	    (st->n_tries >= REGISTER_TRIES || !is_volunteer(r, st->tree, now)))
+		st->is_wanted = false;
+	else
 		retry_later(r, st, now);
 }
 
