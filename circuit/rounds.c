@@ -17,6 +17,8 @@
 /* The pause behind round r is drawn from 0 to 250 ms times 2^r. */
 #define PAUSE_NS     (250 * NS_PER_MS)
 #define PAUSE_MAX_NS (4 * NS_PER_S)
+/* Nodes: in larger networks two signatures are proof enough. */
+#define ABSENT_FLOOD_BELOW 1024
 /* The target itself, over one link, without steering. */
 #define DIRECT_NS (80 * NS_PER_MS)
 
@@ -82,6 +84,20 @@ static void last_resort(struct router *r, struct seek *k, nsec now)
 	if (!bucket_take(&r->seeks.floods, now)) {
 		r->n.n_flood_rate++;
 		seek_fail(r, k, false, now);
+		return;
+	}
+	r->n.n_flood_last_resort++;
+	seek_rings_last_resort(r, k, now);
+}
+
+/* Two replicas have no record.  That is so, too, if what the target sent them
+ * was lost, or has not come yet: where a flood costs little it has the last
+ * word. */
+static void absent(struct router *r, struct seek *k, nsec now)
+{
+	if (trees_n_nodes(r, now) >= ABSENT_FLOOD_BELOW ||
+	    !bucket_take(&r->seeks.floods, now)) {
+		seek_fail(r, k, true, now);
 		return;
 	}
 	r->n.n_flood_last_resort++;
@@ -250,7 +266,7 @@ void rounds_looked_up(struct router *r, struct seek *k,
 
 	switch (verdict) {
 	case LOOKUP_ABSENT:
-		seek_fail(r, k, true, now);
+		absent(r, k, now);
 		return;
 	case LOOKUP_FOUND:
 		rec = record_cached(r, &k->target, now);

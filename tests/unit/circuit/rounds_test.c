@@ -273,7 +273,8 @@ static void who_never_was_there_is_proved_absent(void **state)
 	assert_non_null(e);
 	assert_true(e->is_proved);
 	assert_true(e->took < NS_PER_S);
-	assert_int_equal(steer_count(l, SIZE_MAX, MSG_PROBE, NULL), 0);
+	/* In a small network a flood has the last word. */
+	assert_int_equal(counters(l, 5)->n_flood_last_resort, 1);
 	/* Asked again at once, it is known: nothing is sent. */
 	n = counters(l, 5)->n_unreachable;
 	steer_forget(l);
