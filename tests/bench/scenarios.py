@@ -6,6 +6,7 @@ import time
 
 import measure
 import netlab
+import quiet
 from topology import DIAMOND, LINES, Cable, ground
 
 
@@ -35,6 +36,12 @@ ANEW = Figure("anew", "found and opened, /s", "more", 0)
 REOPENED = Figure("reopened", "opened on a kept route, /s", "more", 0)
 
 
+FIRST = Figure("first", "first ping, ms", "less", 1)
+CIRCUIT = Figure("circuit", "its circuit, ms", "less", 0)
+QUIET_RSS = Figure("rss", "RSS, MB", "less", 1)
+TRAFFIC = Figure("traffic", "a link's traffic, kB/s", "less", 3)
+
+
 class Table:
     def __init__(self, key, title, *figures):
         self.key, self.title, self.figures = key, title, figures
@@ -52,6 +59,7 @@ TABLES = (
     Table("loss.0.1", "Three hops of 10 ms and 50 Mbit/s, each of which loses 0.1 %", MBIT, SOCKS),
     Table("loss.1", "Three hops of 10 ms and 50 Mbit/s, each of which loses 1 %", MBIT, SOCKS),
     Table("diamond", "Outage seen by 20 pings a second in a diamond, A – B – D and A – C – D", KILLED, SILENT),
+    Table("quiet", "Three idle hops", FIRST, CIRCUIT, QUIET_RSS, TRAFFIC),
     Table("setups", "Circuits through one relay, a core for its router alone, quotas lifted", ANEW, REOPENED),
 )
 
@@ -196,9 +204,18 @@ class Setups(Scenario):
         yield keyed("setups", **json.loads(out))
 
 
+class Quiet(Scenario):
+    """A ground of its own: its nodes are started anew."""
+    key = "quiet"
+    role = ""
+
+    def measure(self, g, size):
+        yield keyed("quiet", **quiet.take(size))
+
+
 SCENARIOS = (Line("hop", "hop", 2), Line("chain", "chain", 4),
              Socks("socks", "socks", 2), Socks("socks.chain", "socks chain", 4),
-             Loss("0.1"), Loss("1"), Diamond("killed"), Diamond("silent"), Setups())
+             Loss("0.1"), Loss("1"), Diamond("killed"), Diamond("silent"), Setups(), Quiet())
 # Each kind of them once.
 SMOKE_SCENARIOS = tuple(SCENARIOS[i] for i in (0, 2, 5, 6, 8))
 
