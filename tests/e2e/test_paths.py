@@ -91,7 +91,7 @@ def test_many_nodes_and_their_roots(make_short_lab):
     nodes = network(lab, N, edges)
     met(lab)
     wait_agreed(nodes, 40)
-    ping_all([(a, b) for a in nodes for b in nodes if a is not b])
+    ping_all([(a, b) for a in nodes for b in nodes if a is not b], 30)
     # Before the records are where they belong a few may flood.
     n_floods = sum(counters(n)["router"]["flood_last_resort"] for n in nodes)
     assert n_floods < N
@@ -104,7 +104,7 @@ def test_many_nodes_and_their_roots(make_short_lab):
         there = component(nodes, edges, alive)
         wait_agreed(there, 60)
         pairs = [(a, b) for a in there for b in there if a is not b]
-        ping_all(rng.sample(pairs, min(len(pairs), 40)), 20)
+        ping_all(rng.sample(pairs, min(len(pairs), 40)), 30)
 
 
 @pytest.mark.skipif(not Sshd.is_there(), reason="no sshd")
