@@ -50,6 +50,7 @@ struct hold {
 	nsec better_since, settle;
 
 	nsec next_seek;
+	nsec sought;           /* when one was begun last; 0: never */
 	unsigned n_vain;       /* seeks in a row that brought nothing */
 	struct hop_list *lost; /* of the last one that carried; NULL */
 

