@@ -217,7 +217,7 @@ SCENARIOS = (Line("hop", "hop", 2), Line("chain", "chain", 4),
              Socks("socks", "socks", 2), Socks("socks.chain", "socks chain", 4),
              Loss("0.1"), Loss("1"), Diamond("killed"), Diamond("silent"), Setups(), Quiet())
 # Each kind of them once.
-SMOKE_SCENARIOS = tuple(SCENARIOS[i] for i in (0, 2, 5, 6, 8))
+SMOKE_SCENARIOS = tuple(SCENARIOS[i] for i in (0, 2, 5, 6, 8, 9))
 
 
 def median(values):
