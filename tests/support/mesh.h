@@ -84,7 +84,7 @@ struct mesh_delivery {
 struct mesh_watch {
 	void *ctx;
 	/* A message is on its way; `bytes` as it is on the stream. */
-	void (*sent)(void *ctx, size_t from, size_t to, enum msg_type type,
+	void (*sent)(void *ctx, size_t from, size_t to, const struct msg *m,
 		     size_t bytes);
 	void (*event)(void *ctx, size_t node, const struct router_event *ev);
 	void (*delivered)(void *ctx, const struct mesh_delivery *d);

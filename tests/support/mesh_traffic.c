@@ -87,8 +87,7 @@ static void dispatch(struct mesh *m, struct wire *w, unsigned to,
 		at = w->last_arrival[to];
 	w->last_arrival[to] = at;
 	if (m->watch.sent != NULL)
-		m->watch.sent(m->watch.ctx, w->end[!to], w->end[to], msg->type,
-			      len);
+		m->watch.sent(m->watch.ctx, w->end[!to], w->end[to], msg, len);
 	agenda_add(&m->agenda, at,
 		   &(struct happening){ .type = HAPPENS_MESSAGE,
 					.to = w->end[to],

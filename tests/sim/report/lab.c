@@ -8,18 +8,33 @@
 #include "proto/base/mem.h"
 #include "tests/sim/report/flow.h"
 
-static bool is_setup(enum msg_type type)
+static bool is_known_lookup(const struct lab *l, const struct nonce *nonce)
 {
-	switch (type) {
+	for (size_t i = 0; i < l->n_lookups; i++)
+		if (memcmp(&l->lookups[i], nonce, sizeof *nonce) == 0)
+			return true;
+	return false;
+}
+
+static void note_lookup(struct lab *l, const struct nonce *nonce)
+{
+	if (l->n_lookups < LAB_LOOKUPS_MAX && !is_known_lookup(l, nonce))
+		l->lookups[l->n_lookups++] = *nonce;
+}
+
+static bool is_setup(const struct lab *l, const struct msg *m)
+{
+	switch (m->type) {
 	case MSG_PROBE:
 	case MSG_ANSWER:
 	case MSG_NAK:
 	case MSG_LOOKUP:
 	case MSG_FOUND:
-	case MSG_NO_RECORD:
 	case MSG_OPEN:
 	case MSG_OPENED:
 		return true;
+	case MSG_NO_RECORD:
+		return is_known_lookup(l, &m->no_record.nonce);
 	default:
 		return false;
 	}
@@ -33,15 +48,18 @@ static void touch(struct lab *l, size_t node)
 		l->touched[l->n_touched++] = node;
 }
 
-static void on_sent(void *ctx, size_t from, size_t to, enum msg_type type,
+static void on_sent(void *ctx, size_t from, size_t to, const struct msg *m,
 		    size_t bytes)
 {
 	struct lab *l = ctx;
 
-	l->n_msgs[type]++;
-	l->n_bytes[type] += bytes + LAB_MESSAGE_OVERHEAD;
-	if (!is_setup(type))
+	l->n_msgs[m->type]++;
+	l->n_bytes[m->type] += bytes + LAB_MESSAGE_OVERHEAD;
+	if (m->type == MSG_LOOKUP)
+		note_lookup(l, &m->lookup.nonce);
+	if (!is_setup(l, m))
 		return;
+	l->n_setup++;
 	touch(l, from);
 	l->n_out[from]++;
 	touch(l, to);
@@ -96,6 +114,8 @@ void lab_meter_start(struct lab *l)
 	for (size_t i = 0; i < l->n_touched; i++)
 		l->n_out[l->touched[i]] = l->n_in[l->touched[i]] = 0;
 	l->n_touched = 0;
+	l->n_lookups = 0;
+	l->n_setup = 0;
 	memset(l->n_msgs, 0, sizeof l->n_msgs);
 	memset(l->n_bytes, 0, sizeof l->n_bytes);
 	l->metered_since = mesh_now(l->mesh);
@@ -103,12 +123,7 @@ void lab_meter_start(struct lab *l)
 
 uint64_t lab_n_setup(const struct lab *l)
 {
-	uint64_t n = 0;
-
-	for (unsigned t = 0; t < MSG_TYPES; t++)
-		if (is_setup((enum msg_type)t))
-			n += l->n_msgs[t];
-	return n;
+	return l->n_setup;
 }
 
 uint64_t lab_n_all(const struct lab *l)

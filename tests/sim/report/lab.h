@@ -17,6 +17,8 @@
 /* Link costs in reference paths have the protocol's floor. */
 #define LAB_COST_FLOOR_NS (LINK_COST_FLOOR_100US * 100 * NS_PER_US)
 
+#define LAB_LOOKUPS_MAX 64
+
 struct flow;
 
 /* A circuit that was asked for. */
@@ -42,6 +44,10 @@ struct lab {
 	size_t *touched;
 	size_t n_touched;
 	nsec metered_since;
+	/* Of lookups since then: replies to stores do not count. */
+	struct nonce lookups[LAB_LOOKUPS_MAX];
+	size_t n_lookups;
+	uint64_t n_setup;
 	/* Circuits asked for. */
 	struct ask *asks;
 	size_t n_asks;
