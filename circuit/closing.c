@@ -19,6 +19,23 @@ void closing_make(struct router *r, struct msg_close *out,
 	core_sign(r, out->sig, SIGN_CLOSE, out->body, sizeof out->body);
 }
 
+void closing_refuse(struct router *r, const struct session *s,
+		    const struct nonce *open_id, enum close_reason reason)
+{
+	core_send(r, s->no, MSG_CLOSE)->close = (struct msg_close){
+		.open_id = *open_id,
+		.reason = reason,
+		.reporter = r->config.self.id,
+	};
+}
+
+void closing_unknown(struct router *r, const struct session *s,
+		     const struct nonce *open_id, nsec now)
+{
+	if (bucket_take(&s->peer->closes, now))
+		closing_refuse(r, s, open_id, CLOSE_UNKNOWN_LABEL);
+}
+
 /* Whether the two are neighbours on the path; `next` may be zero. */
 static bool is_link_of(const struct circuit *c, const struct node_id *reporter,
 		       const struct node_id *next)

@@ -16,6 +16,14 @@ void closing_make(struct router *r, struct msg_close *out,
 		  const struct nonce *open_id, enum close_reason reason,
 		  const struct node_id *next);
 
+/* To the neighbour that asked, unsigned. */
+void closing_refuse(struct router *r, const struct session *s,
+		    const struct nonce *open_id, enum close_reason reason);
+/* We have no such circuit, by a restart perhaps: who believes in it learns so,
+ * within the neighbour's quota. */
+void closing_unknown(struct router *r, const struct session *s,
+		     const struct nonce *open_id, nsec now);
+
 /* What an end of the circuit makes of a CLOSE that `from` brought. */
 struct closing {
 	enum close_reason reason;

@@ -53,6 +53,16 @@ struct neighbour *neighbour_find(struct router *r, const struct node_id *id)
 	return n;
 }
 
+bool neighbours_any_up(const struct router *r)
+{
+	struct neighbour *n, *next;
+
+	NEIGHBOURS_EACH(r, n, next)
+	if (n->best != NULL)
+		return true;
+	return false;
+}
+
 struct session *session_to(struct router *r, const struct node_id *id)
 {
 	struct neighbour *n = neighbour_find(r, id);

@@ -74,6 +74,8 @@ void neighbours_deinit(struct router *r);
 
 struct session *session_find(struct router *r, session_no no);
 struct neighbour *neighbour_find(struct router *r, const struct node_id *id);
+/* Whether a session to anybody is up. */
+bool neighbours_any_up(const struct router *r);
 /* The best session to a node; NULL if it is not a neighbour. */
 struct session *session_to(struct router *r, const struct node_id *id);
 

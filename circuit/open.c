@@ -101,16 +101,6 @@ circuit_no open_start(struct router *r, const struct route *route, nsec now)
 
 /* ---- relay and target -------------------------------------------------- */
 
-static void refuse(struct router *r, const struct session *s,
-		   const struct nonce *open_id, enum close_reason reason)
-{
-	core_send(r, s->no, MSG_CLOSE)->close = (struct msg_close){
-		.open_id = *open_id,
-		.reason = reason,
-		.reporter = r->config.self.id,
-	};
-}
-
 /* The one refusal that names a link, and so is signed. */
 static void refuse_link(struct router *r, const struct session *s,
 			const struct msg_open *o, size_t own)
@@ -347,13 +337,13 @@ void open_handle(struct router *r, struct session *s, const struct msg *m,
 	if (why == 0)
 		why = install(r, s, o, (size_t)own, now);
 	if (why != 0)
-		refuse(r, s, &o->open_id, (enum close_reason)why);
+		closing_refuse(r, s, &o->open_id, (enum close_reason)why);
 }
 
 void open_give_up(struct router *r, struct session *s, const struct msg_open *o)
 {
 	r->n.n_open_refused++;
-	refuse(r, s, &o->open_id, CLOSE_REFUSED);
+	closing_refuse(r, s, &o->open_id, CLOSE_REFUSED);
 }
 
 /* ---- replies ----------------------------------------------------------- */
@@ -367,8 +357,8 @@ void open_handle_opened(struct router *r, struct session *s,
 	    c->side[TOWARD_TARGET].session != s) {
 		r->n.n_opened_unexpected++;
 		/* It is over here: the far end need not keep it. */
-		if (c == NULL && bucket_take(&s->peer->closes, now))
-			refuse(r, s, &o->open_id, CLOSE_UNKNOWN_LABEL);
+		if (c == NULL)
+			closing_unknown(r, s, &o->open_id, now);
 		return;
 	}
 	if (o->mtu < CIRCUIT_MTU_MIN ||

@@ -25,6 +25,16 @@ bool hop_equal(const struct hop *a, const struct hop *b)
 	       a->mtu == b->mtu && a->loss == b->loss && a->rate == b->rate;
 }
 
+bool path_equal(const struct hop_list *a, const struct hop_list *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!id_equal(&a->hop[i].id, &b->hop[i].id))
+			return false;
+	return true;
+}
+
 bool path_is_simple(const struct node_id *origin, const struct hop *hops,
 		    size_t n)
 {

@@ -1,5 +1,6 @@
 #include "circuit/pathtest.h"
 
+#include "circuit/closing.h"
 #include "circuit/core.h"
 
 /* Where a message of a circuit comes from and goes to: the side of the end
@@ -17,19 +18,6 @@ static unsigned index_of(const struct circuit *c,
 			 const struct circuit_side *side)
 {
 	return side == &c->side[TOWARD_ORIGIN] ? TOWARD_ORIGIN : TOWARD_TARGET;
-}
-
-/* The circuit was forgotten here, by a restart perhaps: who asks learns it. */
-static void close_unknown(struct router *r, struct session *s,
-			  const struct nonce *open_id, nsec now)
-{
-	if (!bucket_take(&s->peer->closes, now))
-		return;
-	core_send(r, s->no, MSG_CLOSE)->close = (struct msg_close){
-		.open_id = *open_id,
-		.reason = CLOSE_UNKNOWN_LABEL,
-		.reporter = r->config.self.id,
-	};
 }
 
 /* Counters are kept by direction of travel, so they read the same at a relay
@@ -68,7 +56,7 @@ void pathtest_handle_test(struct router *r, struct session *s,
 	if (from == NULL || c->state != CIRCUIT_ESTABLISHED) {
 		r->n.n_test_unexpected++;
 		if (c == NULL)
-			close_unknown(r, s, &m->open_id, now);
+			closing_unknown(r, s, &m->open_id, now);
 		return;
 	}
 	asker = index_of(c, from);

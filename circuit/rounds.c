@@ -151,16 +151,6 @@ static void round_over(struct router *r, struct seek *k, struct ring *g,
 		pause(r, k, now);
 }
 
-static bool has_neighbours(struct router *r)
-{
-	struct neighbour *n, *next;
-
-	NEIGHBOURS_EACH(r, n, next)
-	if (n->best != NULL)
-		return true;
-	return false;
-}
-
 /* A neighbour is asked alone, over one link. */
 static void ask_directly(struct router *r, struct seek *k,
 			 const struct session *s, nsec now)
@@ -184,7 +174,7 @@ static void begin(struct router *r, struct seek *k, nsec now)
 {
 	struct session *s = session_to(r, &k->target);
 
-	if (!has_neighbours(r)) {
+	if (!neighbours_any_up(r)) {
 		seek_fail(r, k, true, now);
 		return;
 	}

@@ -83,16 +83,6 @@ struct route *route_find(struct router *r, const struct node_id *target,
 	return NULL;
 }
 
-static bool same_nodes(const struct hop_list *a, const struct hop_list *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (!id_equal(&a->hop[i].id, &b->hop[i].id))
-			return false;
-	return true;
-}
-
 /* Makes room: the older proof of the same path, or the dearest route. */
 static bool make_room(struct router *r, struct route_set *set,
 		      const struct route_proof *p, uint32_t cost)
@@ -101,7 +91,7 @@ static bool make_room(struct router *r, struct route_set *set,
 
 	DL_FOREACH (set->routes, route) {
 		last = route;
-		if (!same_nodes(&route->proof.hops, &p->hops))
+		if (!path_equal(&route->proof.hops, &p->hops))
 			continue;
 		if (route->proof.expiry_ms >= p->expiry_ms)
 			return false;

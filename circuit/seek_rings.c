@@ -8,16 +8,6 @@
 #define RETRY_MIN_NS    (20 * NS_PER_MS)
 #define RETRY_SPREAD_NS (80 * NS_PER_MS)
 
-static bool has_neighbours(struct router *r)
-{
-	struct neighbour *n, *next;
-
-	NEIGHBOURS_EACH(r, n, next)
-	if (n->best != NULL)
-		return true;
-	return false;
-}
-
 /* A neighbour is asked alone, over one link; not if that link is what we are
  * to avoid. */
 static struct session *shortcut(struct router *r, const struct seek *k)
@@ -52,7 +42,7 @@ static void start(struct router *r, struct seek *k, uint8_t ttl, nsec now)
 				  .only = shortcut(r, k) };
 	struct ring *g = ring_find(r, &k->probe);
 
-	if (!has_neighbours(r)) {
+	if (!neighbours_any_up(r)) {
 		seek_fail(r, k, true, now);
 		return;
 	}
