@@ -19,13 +19,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "tests/support/bench_tool.h"
 
 #define IN_FLIGHT_MAX 1000
 #define EVENTS_MAX    64
-#define LATE_NS       (5 * NS_PER_S) /* what is not done by then has failed */
-#define NS_PER_S      INT64_C(1000000000)
+#define LATE_NS       (5 * BENCH_NS_PER_S) /* what is not done by then has failed */
 
 enum step {
 	CONNECTING,
@@ -55,29 +55,6 @@ static size_t n_in_flight;
 static uint64_t n_done, n_failed;
 static int64_t *took; /* of those that were done */
 static int loop;
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
-static struct sockaddr_in6 address_parse(const char *text, const char *port)
-{
-	struct sockaddr_in6 a = { .sin6_family = AF_INET6 };
-	char mapped[64];
-
-	snprintf(mapped, sizeof mapped, "%s%s",
-		 strchr(text, ':') != NULL ? "" : "::ffff:", text);
-	if (inet_pton(AF_INET6, mapped, &a.sin6_addr) != 1) {
-		fprintf(stderr, "conns: %s is no address\n", text);
-		exit(2);
-	}
-	a.sin6_port = htons((uint16_t)atoi(port));
-	return a;
-}
 
 /* RFC 1928 4: an address as such, else a name. */
 static void ask_write(const char *host, const char *port)
@@ -162,7 +139,7 @@ static bool conn_step(struct conn *c, const uint8_t *in, ssize_t n)
 	case ASKED:
 		return n >= 10 && in[1] == 0 && request(c);
 	case REQUESTED:
-		c->took = now_ns() - c->started;
+		c->took = bench_now_ns() - c->started;
 		c->step = ANSWERED;
 		return n > 0;
 	case ANSWERED:
@@ -204,12 +181,12 @@ static void end_late(int64_t now)
 static int64_t run(uint64_t total, double rate)
 {
 	struct epoll_event evs[EVENTS_MAX];
-	int64_t start = now_ns(), now = start, due;
+	int64_t start = bench_now_ns(), now = start, due;
 	uint64_t n_begun = 0;
 	int n;
 
 	while (n_done + n_failed < total) {
-		now = now_ns();
+		now = bench_now_ns();
 		due = start + (int64_t)((double)n_begun * 1e9 / rate);
 		if (n_begun < total && n_in_flight < IN_FLIGHT_MAX &&
 		    now >= due) {
@@ -222,7 +199,7 @@ static int64_t run(uint64_t total, double rate)
 			conn_handle(evs[i].data.ptr, evs[i].events);
 		end_late(now);
 	}
-	return now_ns() - start;
+	return bench_now_ns() - start;
 }
 
 static int by_size(const void *a, const void *b)
@@ -244,8 +221,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	opt.is_direct = strcmp(argv[1], "none") == 0;
-	opt.proxy = opt.is_direct ? address_parse(argv[3], argv[4])
-				  : address_parse(argv[1], argv[2]);
+	opt.proxy = opt.is_direct ? bench_address(argv[3], argv[4])
+				  : bench_address(argv[1], argv[2]);
 	ask_write(argv[3], argv[4]);
 	snprintf(opt.request, sizeof opt.request,
 		 "GET /%d HTTP/1.0\r\nHost: bench\r\n\r\n", atoi(argv[7]));

@@ -8,7 +8,6 @@
  * for each direction.  What would wait longer than the queue is dropped.
  * Prints "ready" when both devices are there; runs until it is ended.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
@@ -18,15 +17,15 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/support/bench_tool.h"
+
 #define FRAME_BYTES_MAX 2048
 #define FRAMES_MAX      16384 /* in flight, each way; a power of two */
-#define NS_PER_S        INT64_C(1000000000)
 
 struct frame {
 	int64_t at; /* to be delivered */
@@ -49,20 +48,6 @@ static struct {
 	uint64_t dice;
 } opt;
 
-static void die(const char *what)
-{
-	fprintf(stderr, "impair: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
 /* xorshift64*: the same seed loses the same frames. */
 static bool is_lost(void)
 {
@@ -82,12 +67,12 @@ static int tap_open(const char *ns, const char *dev)
 	snprintf(path, sizeof path, "/run/netns/%s", ns);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || setns(fd, CLONE_NEWNET) != 0)
-		die(path);
+		bench_die(path);
 	close(fd);
 	snprintf(req.ifr_name, sizeof req.ifr_name, "%s", dev);
 	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || ioctl(fd, TUNSETIFF, &req) != 0)
-		die(dev);
+		bench_die(dev);
 	return fd;
 }
 
@@ -143,7 +128,7 @@ static void run(struct pipe p[2])
 	int64_t now, next;
 
 	for (;;) {
-		now = now_ns();
+		now = bench_now_ns();
 		for (int i = 0; i < 2; i++) {
 			pipe_take(&p[i], now);
 			pipe_deliver(&p[i], now);
@@ -151,13 +136,13 @@ static void run(struct pipe p[2])
 		next = pipe_deadline(&p[0]);
 		if (pipe_deadline(&p[1]) < next)
 			next = pipe_deadline(&p[1]);
-		now = now_ns();
+		now = bench_now_ns();
 		if (next == INT64_MAX)
-			next = now + NS_PER_S;
+			next = now + BENCH_NS_PER_S;
 		else if (next < now)
 			next = now;
-		wait.tv_sec = (next - now) / NS_PER_S;
-		wait.tv_nsec = (next - now) % NS_PER_S;
+		wait.tv_sec = (next - now) / BENCH_NS_PER_S;
+		wait.tv_nsec = (next - now) % BENCH_NS_PER_S;
 		ppoll(fds, 2, &wait, NULL);
 	}
 }
@@ -184,7 +169,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 2; i++) {
 		p[i].frames = calloc(FRAMES_MAX, sizeof *p[i].frames);
 		if (p[i].frames == NULL)
-			die("memory");
+			bench_die("memory");
 	}
 	/* A wait is as long as it says, not 50 us longer. */
 	prctl(PR_SET_TIMERSLACK, 1);

@@ -8,7 +8,6 @@
  * The sender hands so many packets at once to the kernel, which cuts them
  * (UDP_SEGMENT): 1 for a program that knows nothing of that.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -17,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
+
+#include "tests/support/bench_tool.h"
 
 #define BATCH      64
 #define BYTES_MAX  65536
@@ -25,41 +25,11 @@
 #define BUFFER     (4 << 20)
 #define PATIENCE_S 10 /* for the first packet */
 #define QUIET_MS   400
-#define NS_PER_S   INT64_C(1000000000)
 
 static uint8_t bytes[BATCH][BYTES_MAX];
 static struct iovec iov[BATCH];
 static struct mmsghdr msgs[BATCH];
 static uint8_t control[BATCH][CONTROL];
-
-static void die(const char *what)
-{
-	fprintf(stderr, "packets: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
-static struct sockaddr_in6 address_parse(const char *text, const char *port)
-{
-	struct sockaddr_in6 a = { .sin6_family = AF_INET6 };
-	char mapped[64];
-
-	snprintf(mapped, sizeof mapped, "%s%s",
-		 strchr(text, ':') != NULL ? "" : "::ffff:", text);
-	if (inet_pton(AF_INET6, mapped, &a.sin6_addr) != 1) {
-		fprintf(stderr, "packets: %s is no address\n", text);
-		exit(2);
-	}
-	a.sin6_port = htons((uint16_t)atoi(port));
-	return a;
-}
 
 static int socket_new(int option)
 {
@@ -67,7 +37,7 @@ static int socket_new(int option)
 	int no = 0, size = BUFFER;
 
 	if (fd < 0)
-		die("socket");
+		bench_die("socket");
 	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
 	setsockopt(fd, SOL_SOCKET, option, &size, sizeof size);
 	return fd;
@@ -113,13 +83,13 @@ static void control_reset(int n)
 
 static void receive(const char *address, const char *port)
 {
-	struct sockaddr_in6 a = address_parse(address, port);
+	struct sockaddr_in6 a = bench_address(address, port);
 	int64_t first = 0, last = 0;
 	uint64_t n = 0;
 	int fd = socket_new(SO_RCVBUFFORCE), got, yes = 1;
 
 	if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0)
-		die("bind");
+		bench_die("bind");
 	setsockopt(fd, SOL_UDP, UDP_GRO, &yes, sizeof yes);
 	puts("ready");
 	fflush(stdout);
@@ -127,7 +97,7 @@ static void receive(const char *address, const char *port)
 	control_reset(BATCH);
 	timeout_set(fd, PATIENCE_S * 1000);
 	while ((got = recvmmsg(fd, msgs, BATCH, MSG_WAITFORONE, NULL)) > 0) {
-		last = now_ns();
+		last = bench_now_ns();
 		if (first == 0) {
 			first = last;
 			timeout_set(fd, QUIET_MS);
@@ -143,20 +113,20 @@ static void receive(const char *address, const char *port)
 static void send_all(const char *address, const char *port, double seconds,
 		     int len, int segments)
 {
-	struct sockaddr_in6 a = address_parse(address, port);
-	int64_t end = now_ns() + (int64_t)(seconds * 1e9);
+	struct sockaddr_in6 a = bench_address(address, port);
+	int64_t end = bench_now_ns() + (int64_t)(seconds * 1e9);
 	int fd = socket_new(SO_SNDBUFFORCE);
 
 	if (connect(fd, (struct sockaddr *)&a, sizeof a) != 0)
-		die("connect");
+		bench_die("connect");
 	if (segments > 1 &&
 	    setsockopt(fd, SOL_UDP, UDP_SEGMENT, &len, sizeof len) != 0)
-		die("UDP_SEGMENT");
+		bench_die("UDP_SEGMENT");
 	batch_init((size_t)len * (size_t)segments);
-	while (now_ns() < end) {
+	while (bench_now_ns() < end) {
 		/* An ICMP error of an earlier one is told here: go on. */
 		if (sendmmsg(fd, msgs, BATCH, 0) < 0 && errno == EINVAL)
-			die("sendmmsg");
+			bench_die("sendmmsg");
 	}
 }
 

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/support/bench_tool.h"
+
 #define REQUEST_MAX 4096
 #define EVENTS_MAX  64
 #define BLOCK_BYTES (256 * 1024)
@@ -31,12 +33,6 @@ struct conn {
 static uint8_t block[BLOCK_BYTES];
 static int loop;
 
-static void die(const char *what)
-{
-	fprintf(stderr, "serve: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
 static int listen_on(const char *port)
 {
 	struct sockaddr_in6 a = { .sin6_family = AF_INET6,
@@ -45,14 +41,14 @@ static int listen_on(const char *port)
 	int yes = 1, no = 0;
 
 	if (fd < 0)
-		die("socket");
+		bench_die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
 	/* As in all the bench; connections inherit it. */
 	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
 	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
 	if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 ||
 	    listen(fd, 4096) != 0)
-		die("listen");
+		bench_die("listen");
 	return fd;
 }
 
@@ -71,7 +67,7 @@ static void accept_all(int listener)
 	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
 		c = calloc(1, sizeof *c);
 		if (c == NULL)
-			die("memory");
+			bench_die("memory");
 		c->fd = fd;
 		ev.data.ptr = c;
 		epoll_ctl(loop, EPOLL_CTL_ADD, fd, &ev);
@@ -154,7 +150,7 @@ int main(int argc, char **argv)
 	listener = listen_on(argv[1]);
 	loop = epoll_create1(0);
 	if (loop < 0 || epoll_ctl(loop, EPOLL_CTL_ADD, listener, evs) != 0)
-		die("epoll");
+		bench_die("epoll");
 	puts("ready");
 	fflush(stdout);
 	for (;;) {

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "tests/support/bench_tool.h"
 #include "tests/support/small_mesh.h"
 
 #define REOPENED 10
@@ -41,12 +42,6 @@ static void handling(void *ctx, size_t node, bool begins)
 		w->spent += cpu_ns() - w->started;
 }
 
-static void die(const char *what)
-{
-	fprintf(stderr, "setups: %s\n", what);
-	exit(1);
-}
-
 static nsec open_and_close(struct mesh *m, struct stopwatch *w)
 {
 	circuit_no c;
@@ -54,7 +49,7 @@ static nsec open_and_close(struct mesh *m, struct stopwatch *w)
 	w->spent = 0;
 	c = small_connect(m, 0, 2);
 	if (c == 0)
-		die("no circuit");
+		bench_die("no circuit");
 	mesh_close(m, 0, c);
 	small_pass(m, NS_PER_S);
 	return w->spent;
@@ -71,7 +66,7 @@ static void one_network(nsec *anew, nsec *reopened)
 	for (int i = 0; i < REOPENED; i++)
 		*reopened += open_and_close(m, &w);
 	if (small_counters(m, 0)->n_connect_reused != REOPENED)
-		die("a kept route was not used");
+		bench_die("a kept route was not used");
 	mesh_free(m);
 }
 
