@@ -224,19 +224,42 @@ static void add(struct hold *h, const struct circuit *c, nsec now)
 	memcpy(k->tested, c->n_packets, sizeof k->tested);
 }
 
+/* The newest one shares less with the one that carries than all others do: a
+ * better one yet may be had. */
+static bool is_gain(struct router *r, struct hold *h, nsec now)
+{
+	const struct held *carrying = hold_held(h, h->carries);
+	const struct held *newest = &h->held[h->n - 1];
+	struct overlap least = hold_overlap(r, newest, carrying, now), o;
+
+	for (unsigned i = 0; i + 1 < h->n; i++) {
+		if (&h->held[i] == carrying || h->held[i].has_failed)
+			continue;
+		o = hold_overlap(r, &h->held[i], carrying, now);
+		if (!overlap_is_less(&least, &o))
+			return false;
+	}
+	return true;
+}
+
 void hold_adopt(struct router *r, struct hold *h, struct circuit *c, nsec now)
 {
 	const struct held *carrying = hold_held(h, h->carries);
+	bool takes_over;
 
 	if (h->n == HELD_MAX || hold_held(h, c->no) != NULL)
 		return;
+	takes_over =
+		carrying == NULL || (carrying->has_failed && h->pinned == 0);
 	add(h, c, now);
 	c->wakes_hold = true;
-	h->n_vain = 0;
 	h->is_asked = false;
-	if (carrying == NULL || (carrying->has_failed && h->pinned == 0))
+	if (takes_over)
 		hold_switch(r, h, c->no, now);
-	hold_seek_within(h, now + HOLD_SPARE_SOON_NS);
+	if (takes_over || is_gain(r, h, now)) {
+		h->n_vain = 0;
+		hold_seek_within(h, now + HOLD_SPARE_SOON_NS);
+	}
 	hold_stir(r, h, now);
 }
 
@@ -326,16 +349,19 @@ static bool is_surplus(struct router *r, struct hold *h, const struct held *k,
 	return false;
 }
 
-/* Closing one comes back to hold_circuit_down(), which takes it out and has the
- * others looked at again. */
+/* What is closed here is no loss (hold_circuit_down): nothing is looked for in
+ * its place.  The others are looked at again. */
 static void tidy(struct router *r, struct hold *h, nsec now)
 {
 	h->is_tidy = true;
 	for (unsigned i = 0; h->is_held && i < h->n; i++) {
+		circuit_no no = h->held[i].no;
+
 		if (!is_surplus(r, h, &h->held[i], now))
 			continue;
-		circuit_end(r, circuit_find(r, h->held[i].no), CLOSE_DONE, NULL,
-			    now);
+		forget(h, &h->held[i]);
+		circuit_end(r, circuit_find(r, no), CLOSE_DONE, NULL, now);
+		h->is_tidy = false;
 		return;
 	}
 }
