@@ -9,6 +9,8 @@ enum {
 	DARK_AT_ONCE = 32, /* none of so many has come */
 	DARK_TWICE = 6,    /* the same, in two readings */
 	PARTIAL = 32,      /* half of so many, in two readings */
+	CLEAN = 8,         /* at most one in so many is lost */
+	UNCLEAN_MAX = 3,   /* so often in a row is usual */
 	LOSS_SAMPLE = 64,
 };
 
@@ -66,13 +68,20 @@ static bool is_bad(struct flow f)
 	return f.in >= 2 && 2 * f.lost >= f.in;
 }
 
-static bool has_failed(struct flow f, unsigned n_bad)
+/* Nothing arrives any more.  What was lost just before counts: the end of what
+ * arrived may lie within a reading that was good as a whole. */
+static bool is_dark(struct flow f, struct flow since_clean)
+{
+	return f.in >= 2 && f.lost == f.in && since_clean.lost >= DARK_TWICE;
+}
+
+static bool has_failed(struct flow f, struct flow since_clean, unsigned n_bad)
 {
 	if (n_bad == 0)
 		return false;
 	if (f.lost == f.in)
 		return f.in >= DARK_AT_ONCE ||
-		       (n_bad >= 2 && f.in >= DARK_TWICE);
+		       (n_bad >= 2 && is_dark(f, since_clean));
 	return n_bad >= 2 && f.in >= PARTIAL;
 }
 
@@ -94,13 +103,15 @@ static void smooth_loss(struct gauge *g, const struct gauge_reading *now)
 	g->mark = *now;
 }
 
-static bool is_dark(struct flow f)
-{
-	return f.in >= DARK_TWICE && f.lost == f.in;
-}
-
 static enum gauge_verdict good(struct gauge *g, const struct gauge_reading *now)
 {
+	bool is_clean = g->n_lost * CLEAN <= g->n_in;
+
+	/* What is unusual may be the beginning of the end. */
+	if (g->n_in > 0 && (is_clean || ++g->n_unclean >= UNCLEAN_MAX)) {
+		g->clean = *now;
+		g->n_unclean = 0;
+	}
 	g->good = *now;
 	g->n_bad[0] = g->n_bad[1] = 0;
 	g->n_doubted = 0;
@@ -110,6 +121,8 @@ static enum gauge_verdict good(struct gauge *g, const struct gauge_reading *now)
 enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now)
 {
 	struct flow a = forth(now, &g->good), b = back(now, &g->good);
+	struct flow more_a = forth(now, &g->clean);
+	struct flow more_b = back(now, &g->clean);
 
 	smooth_loss(g, now);
 	g->n_in = a.in + b.in;
@@ -117,9 +130,9 @@ enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now)
 	g->is_dark = false;
 	g->n_bad[0] = is_bad(a) ? g->n_bad[0] + 1 : 0;
 	g->n_bad[1] = is_bad(b) ? g->n_bad[1] + 1 : 0;
-	if (has_failed(a, g->n_bad[0]))
+	if (has_failed(a, more_a, g->n_bad[0]))
 		return GAUGE_FAILS_FORTH;
-	if (has_failed(b, g->n_bad[1]))
+	if (has_failed(b, more_b, g->n_bad[1]))
 		return GAUGE_FAILS_BACK;
 	if (g->n_bad[0] == 0 && g->n_bad[1] == 0)
 		return good(g, now);
@@ -127,7 +140,7 @@ enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now)
 	if (g->n_doubted == a.in + b.in)
 		return good(g, now);
 	g->n_doubted = a.in + b.in;
-	g->is_dark = is_dark(a) || is_dark(b);
+	g->is_dark = is_dark(a, more_a) || is_dark(b, more_b);
 	return GAUGE_DOUBTFUL;
 }
 

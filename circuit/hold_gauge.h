@@ -29,8 +29,10 @@ struct gauge {
 	nsec rtt, rtt_var; /* smoothed; rtt 0: not measured yet */
 	uint8_t loss;      /* 1/255, smoothed, both ways together */
 	unsigned n_silent; /* tests in a row that nobody answered */
-	/* The last reading that was good, and the one loss is counted from. */
-	struct gauge_reading good, mark;
+	/* The last reading that was good, the last one before anything
+	 * unusual was lost, and the one loss is counted from. */
+	struct gauge_reading good, clean, mark;
+	unsigned n_unclean;    /* good readings since `clean` */
 	unsigned n_bad[2];     /* readings in a row: forth, back */
 	uint64_t n_doubted;    /* packets of the last reading, if it was bad */
 	uint64_t n_in, n_lost; /* in the last reading, both ways */

@@ -79,7 +79,7 @@ static int64_t missing(uint64_t in, uint64_t out)
 void search_start(struct router *r, struct hold *h, const struct held *k,
 		  enum search_kind kind, nsec now)
 {
-	const struct gauge_reading *good = &k->gauge.good;
+	const struct gauge_reading *clean = &k->gauge.clean;
 	struct search *s = &h->search;
 
 	*s = (struct search){
@@ -95,8 +95,8 @@ void search_start(struct router *r, struct hold *h, const struct held *k,
 		return;
 	}
 	s->lost_before = kind == SEARCH_FORTH
-				 ? missing(good->sent, good->n_forth)
-				 : missing(good->n_back, good->received);
+				 ? missing(clean->sent, clean->n_forth)
+				 : missing(clean->n_back, clean->received);
 	s->phase = SEARCH_DRAINING;
 	s->due = now + k->gauge.rtt + DRAIN_SLACK_NS;
 }

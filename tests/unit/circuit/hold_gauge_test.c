@@ -10,7 +10,7 @@
 #include "circuit/hold_gauge.h"
 #include "proto/base/mem.h"
 
-#define READINGS 4
+#define READINGS 5
 
 /* Sums since the circuit opened: sent, received, n_forth, n_back. */
 static void readings_are_judged_against_the_last_good_one(void **state)
@@ -68,6 +68,27 @@ static void readings_are_judged_against_the_last_good_one(void **state)
 		{ "doubtful, and nothing more was sent",
 		  { { 5, 0, 0, 0 }, { 5, 0, 0, 0 } },
 		  2,
+		  GAUGE_GOOD },
+		{ "3 of 3, twice, after a quarter was lost",
+		  { { 900, 0, 900, 0 },
+		    { 1900, 0, 1643, 0 },
+		    { 1903, 0, 1643, 0 },
+		    { 1903, 0, 1643, 0 } },
+		  4,
+		  GAUGE_FAILS_FORTH },
+		{ "3 of 3, twice, where a quarter is always lost",
+		  { { 100, 0, 75, 0 },
+		    { 200, 0, 150, 0 },
+		    { 300, 0, 225, 0 },
+		    { 303, 0, 225, 0 },
+		    { 303, 0, 225, 0 } },
+		  5,
+		  GAUGE_GOOD },
+		{ "2 of 2, twice, with nothing lost before",
+		  { { 100, 0, 100, 0 },
+		    { 102, 0, 100, 0 },
+		    { 102, 0, 100, 0 } },
+		  3,
 		  GAUGE_GOOD },
 		{ "a count that falls is no gain",
 		  { { 100, 0, 100, 0 }, { 200, 0, 50, 0 } },
