@@ -186,3 +186,40 @@ struct record record_lab_record(const struct record_lab *lab, size_t node)
 	record_lab_sign(lab, node, &rec);
 	return rec;
 }
+
+const struct node_id *record_lab_id(const struct record_lab *lab, size_t node)
+{
+	return &mesh_identity(lab->m, node)->id;
+}
+
+bool record_lab_finds_target(struct record_lab *lab)
+{
+	return record_lab_looks_up(lab, lab->asker,
+				   record_lab_id(lab, lab->target));
+}
+
+const struct router_counters *record_lab_asker_counts(struct record_lab *lab)
+{
+	return small_counters(lab->m, lab->asker);
+}
+
+bool record_lab_loses(void *ctx, size_t from, size_t to, struct msg *m)
+{
+	(void)from;
+	(void)to;
+	return m->type != *(enum msg_type *)ctx;
+}
+
+size_t record_lab_link(struct mesh *m, size_t a, size_t b)
+{
+	size_t end[2];
+
+	for (size_t i = 0; i < mesh_n_links(m); i++) {
+		mesh_link_ends(m, i, &end[0], &end[1]);
+		if ((end[0] == a && end[1] == b) ||
+		    (end[0] == b && end[1] == a))
+			return i;
+	}
+	assert(!"there is such a link");
+	return 0;
+}

@@ -37,3 +37,13 @@ struct record record_lab_record(const struct record_lab *lab, size_t node);
 /* Seals and signs it anew after a change. */
 void record_lab_sign(const struct record_lab *lab, size_t by,
 		     struct record *rec);
+
+const struct node_id *record_lab_id(const struct record_lab *lab, size_t node);
+/* The asker looks for the target, as record_lab_looks_up(). */
+bool record_lab_finds_target(struct record_lab *lab);
+const struct router_counters *record_lab_asker_counts(struct record_lab *lab);
+/* The link between two nodes, of which there must be one. */
+size_t record_lab_link(struct mesh *m, size_t a, size_t b);
+/* A filter for mesh_set_filter(): every message of the type at `ctx` is
+ * lost. */
+bool record_lab_loses(void *ctx, size_t from, size_t to, struct msg *m);

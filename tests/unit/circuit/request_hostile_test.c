@@ -15,43 +15,6 @@
 #include "tests/support/record_lab.h"
 #include "tests/support/small_mesh.h"
 
-static const struct node_id *id_of(const struct record_lab *lab, size_t node)
-{
-	return &mesh_identity(lab->m, node)->id;
-}
-
-static bool looks_up_target(struct record_lab *lab)
-{
-	return record_lab_looks_up(lab, lab->asker, id_of(lab, lab->target));
-}
-
-static const struct router_counters *asker_counts(struct record_lab *lab)
-{
-	return small_counters(lab->m, lab->asker);
-}
-
-static bool loses(void *ctx, size_t from, size_t to, struct msg *m)
-{
-	(void)from;
-	(void)to;
-	return m->type != *(enum msg_type *)ctx;
-}
-
-/* The link over which a node's requests in the first tree go. */
-static size_t link_between(struct mesh *m, size_t a, size_t b)
-{
-	size_t end[2];
-
-	for (size_t i = 0; i < mesh_n_links(m); i++) {
-		mesh_link_ends(m, i, &end[0], &end[1]);
-		if ((end[0] == a && end[1] == b) ||
-		    (end[0] == b && end[1] == a))
-			return i;
-	}
-	fail();
-	return 0;
-}
-
 static void absent_sign(const struct mesh *m, size_t by,
 			struct msg_no_record *a)
 {
@@ -94,15 +57,15 @@ static void a_replica_that_lies_is_outvoted(void **state)
 {
 	struct record_lab lab = record_lab_new();
 	struct denier liar = { lab.m,          lab.replica[0],
-			       lab.replica[0], *id_of(&lab, lab.target),
+			       lab.replica[0], *record_lab_id(&lab, lab.target),
 			       lab.tree[0],    0 };
 
 	(void)state;
 	mesh_set_filter(lab.m, denies, &liar);
-	assert_true(looks_up_target(&lab));
+	assert_true(record_lab_finds_target(&lab));
 	assert_int_equal(liar.n, 1);
-	assert_int_equal(asker_counts(&lab)->n_sent[MSG_LOOKUP], 2);
-	assert_int_equal(asker_counts(&lab)->n_lookups_absent, 0);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_sent[MSG_LOOKUP], 2);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_lookups_absent, 0);
 	mesh_free(lab.m);
 }
 
@@ -120,8 +83,8 @@ static void absence_counts_only_from_the_replica_itself(void **state)
 	assert_false(record_lab_looks_up(&lab, lab.asker, &nobody));
 	assert_true(liar.n >= 1);
 	/* The first did not count, the other two did. */
-	assert_int_equal(asker_counts(&lab)->n_sent[MSG_LOOKUP], 3);
-	assert_int_equal(asker_counts(&lab)->n_lookups_absent, 1);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_sent[MSG_LOOKUP], 3);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_lookups_absent, 1);
 	mesh_free(lab.m);
 }
 
@@ -134,7 +97,7 @@ static void a_forged_signature_proves_no_absence(void **state)
 	enum msg_type lost = MSG_LOOKUP;
 
 	(void)state;
-	mesh_set_filter(lab.m, loses, &lost);
+	mesh_set_filter(lab.m, record_lab_loses, &lost);
 	lookup_start(asker, &nobody, mesh_now(lab.m));
 	/* The asker knows whose signature that should be. */
 	router_identity_add(asker, mesh_identity(lab.m, lab.replica[0]),
@@ -145,11 +108,11 @@ static void a_forged_signature_proves_no_absence(void **state)
 		.id = nobody,
 		.tree = (uint8_t)lab.tree[0],
 		.issued_ms = mesh_wall(lab.m),
-		.replica = *id_of(&lab, lab.replica[0]),
+		.replica = *record_lab_id(&lab, lab.replica[0]),
 	};
 	absent_sign(lab.m, lab.relay, &x.no_record);
-	mesh_inject(lab.m, lab.asker, link_between(lab.m, lab.asker, lab.relay),
-		    &x);
+	mesh_inject(lab.m, lab.asker,
+		    record_lab_link(lab.m, lab.asker, lab.relay), &x);
 	assert_int_equal(router_counters(asker)->n_request_failed, 1);
 	/* That try is over; the next one is on. */
 	assert_int_equal(HASH_COUNT(asker->requests.all), 1);
@@ -182,7 +145,7 @@ static void a_proof_of_absence_is_good_once(void **state)
 	struct record_lab lab = record_lab_new();
 	struct router *asker = mesh_router(lab.m, lab.asker);
 	struct node_id nobody = record_lab_nobody(&lab);
-	size_t link = link_between(lab.m, lab.asker, lab.relay);
+	size_t link = record_lab_link(lab.m, lab.asker, lab.relay);
 	struct forger *f = forger_new(lab.m, lab.relay, MSG_NO_RECORD, NULL);
 	enum msg_type lost = MSG_LOOKUP;
 	uint64_t unexpected;
@@ -190,7 +153,7 @@ static void a_proof_of_absence_is_good_once(void **state)
 	(void)state;
 	assert_false(record_lab_looks_up(&lab, lab.asker, &nobody));
 	assert_true(f->has_kept);
-	mesh_set_filter(lab.m, loses, &lost);
+	mesh_set_filter(lab.m, record_lab_loses, &lost);
 	lookup_start(asker, &nobody, mesh_now(lab.m));
 	for (size_t i = 0; i < ARRAY_LEN(replays); i++) {
 		struct msg x = f->kept;
@@ -221,13 +184,13 @@ static void a_reply_counts_only_from_where_the_request_went(void **state)
 	enum msg_type lost = MSG_LOOKUP;
 
 	(void)state;
-	mesh_set_filter(lab.m, loses, &lost);
-	lookup_start(asker, id_of(&lab, lab.target), mesh_now(lab.m));
+	mesh_set_filter(lab.m, record_lab_loses, &lost);
+	lookup_start(asker, record_lab_id(&lab, lab.target), mesh_now(lab.m));
 	x.no_record.nonce = asker->requests.all->key.nonce;
 	x.no_record.code = NO_RECORD_UNREACHED;
 	NEIGHBOURS_EACH(asker, n, next)
 	{
-		if (id_equal(&n->id, id_of(&lab, lab.relay)))
+		if (id_equal(&n->id, record_lab_id(&lab, lab.relay)))
 			continue;
 		router_handle_message(asker, n->best->no, &x, mesh_now(lab.m));
 		break;
@@ -251,13 +214,13 @@ static void a_forged_record_goes_no_further_than_one_hop(void **state)
 	uint64_t n_bad = 0;
 
 	(void)state;
-	assert_true(looks_up_target(&lab));
+	assert_true(record_lab_finds_target(&lab));
 	assert_int_equal(f->n, 1);
-	assert_int_equal(asker_counts(&lab)->n_record_bad, 0);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_record_bad, 0);
 	for (size_t i = 0; i < mesh_n_nodes(lab.m); i++)
 		n_bad += small_counters(lab.m, i)->n_record_bad;
 	assert_int_equal(n_bad, 1);
-	assert_int_equal(asker_counts(&lab)->n_sent[MSG_LOOKUP], 2);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_sent[MSG_LOOKUP], 2);
 	mesh_free(lab.m);
 	free(f);
 }
@@ -287,8 +250,8 @@ static void the_record_of_another_node_is_no_answer(void **state)
 	s->node = lab.replica[0];
 	s->rec = record_lab_record(&lab, lab.replica[0]);
 	mesh_set_filter(lab.m, swaps, s);
-	assert_true(looks_up_target(&lab));
-	assert_int_equal(asker_counts(&lab)->n_sent[MSG_LOOKUP], 2);
+	assert_true(record_lab_finds_target(&lab));
+	assert_int_equal(record_lab_asker_counts(&lab)->n_sent[MSG_LOOKUP], 2);
 	mesh_free(lab.m);
 	free(s);
 }

@@ -16,47 +16,10 @@
 #include "tests/support/record_lab.h"
 #include "tests/support/small_mesh.h"
 
-static const struct node_id *id_of(const struct record_lab *lab, size_t node)
-{
-	return &mesh_identity(lab->m, node)->id;
-}
-
 static struct stored_record *kept_by(struct record_lab *lab, unsigned k)
 {
 	return record_kept(mesh_router(lab->m, lab->replica[k]),
-			   id_of(lab, lab->target), mesh_now(lab->m));
-}
-
-static bool looks_up_target(struct record_lab *lab)
-{
-	return record_lab_looks_up(lab, lab->asker, id_of(lab, lab->target));
-}
-
-static const struct router_counters *asker_counts(struct record_lab *lab)
-{
-	return small_counters(lab->m, lab->asker);
-}
-
-static bool loses(void *ctx, size_t from, size_t to, struct msg *m)
-{
-	(void)from;
-	(void)to;
-	return m->type != *(enum msg_type *)ctx;
-}
-
-/* The link over which a node's requests in the first tree go. */
-static size_t link_between(struct mesh *m, size_t a, size_t b)
-{
-	size_t end[2];
-
-	for (size_t i = 0; i < mesh_n_links(m); i++) {
-		mesh_link_ends(m, i, &end[0], &end[1]);
-		if ((end[0] == a && end[1] == b) ||
-		    (end[0] == b && end[1] == a))
-			return i;
-	}
-	fail();
-	return 0;
+			   record_lab_id(lab, lab->target), mesh_now(lab->m));
 }
 
 /* ---- as it should be --------------------------------------------------- */
@@ -68,7 +31,8 @@ static void a_record_is_kept_by_three_replicas(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < mesh_n_nodes(lab.m); i++)
-		n += record_kept(mesh_router(lab.m, i), id_of(&lab, lab.target),
+		n += record_kept(mesh_router(lab.m, i),
+				 record_lab_id(&lab, lab.target),
 				 mesh_now(lab.m)) != NULL;
 	assert_int_equal(n, RECORD_REPLICAS);
 	for (unsigned k = 0; k < RECORD_REPLICAS; k++)
@@ -82,17 +46,17 @@ static void one_replica_is_enough_for_a_lookup(void **state)
 	const struct record *rec;
 
 	(void)state;
-	assert_true(looks_up_target(&lab));
+	assert_true(record_lab_finds_target(&lab));
 	rec = record_cached(mesh_router(lab.m, lab.asker),
-			    id_of(&lab, lab.target), mesh_now(lab.m));
-	assert_true(id_equal(&rec->id, id_of(&lab, lab.target)));
-	assert_int_equal(asker_counts(&lab)->n_sent[MSG_LOOKUP], 1);
+			    record_lab_id(&lab, lab.target), mesh_now(lab.m));
+	assert_true(id_equal(&rec->id, record_lab_id(&lab, lab.target)));
+	assert_int_equal(record_lab_asker_counts(&lab)->n_sent[MSG_LOOKUP], 1);
 	assert_non_null(router_identity_find(mesh_router(lab.m, lab.asker),
-					     id_of(&lab, lab.target)));
+					     record_lab_id(&lab, lab.target)));
 	/* And what is cached needs no other. */
-	assert_true(looks_up_target(&lab));
-	assert_int_equal(asker_counts(&lab)->n_sent[MSG_LOOKUP], 1);
-	assert_int_equal(asker_counts(&lab)->n_lookups_cached, 1);
+	assert_true(record_lab_finds_target(&lab));
+	assert_int_equal(record_lab_asker_counts(&lab)->n_sent[MSG_LOOKUP], 1);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_lookups_cached, 1);
 	mesh_free(lab.m);
 }
 
@@ -102,15 +66,15 @@ static void a_relay_answers_from_what_it_passed_on_lately(void **state)
 	struct router *relay = mesh_router(lab.m, lab.relay);
 
 	(void)state;
-	assert_true(looks_up_target(&lab));
+	assert_true(record_lab_finds_target(&lab));
 	assert_int_equal(router_counters(relay)->n_sent[MSG_LOOKUP], 1);
 	/* As if the asker had started anew. */
 	stored_deinit(&mesh_router(lab.m, lab.asker)->records.cached);
-	assert_true(looks_up_target(&lab));
+	assert_true(record_lab_finds_target(&lab));
 	assert_int_equal(router_counters(relay)->n_sent[MSG_LOOKUP], 1);
 	stored_deinit(&mesh_router(lab.m, lab.asker)->records.cached);
 	small_pass(lab.m, RECORD_CACHE_NS);
-	assert_true(looks_up_target(&lab));
+	assert_true(record_lab_finds_target(&lab));
 	assert_int_equal(router_counters(relay)->n_sent[MSG_LOOKUP], 2);
 	mesh_free(lab.m);
 }
@@ -122,12 +86,12 @@ static void a_record_that_led_nowhere_is_not_taken_from_a_cache(void **state)
 	struct router *asker = mesh_router(lab.m, lab.asker);
 
 	(void)state;
-	assert_true(looks_up_target(&lab));
-	record_forget(asker, id_of(&lab, lab.target), mesh_now(lab.m));
-	assert_null(
-		record_cached(asker, id_of(&lab, lab.target), mesh_now(lab.m)));
+	assert_true(record_lab_finds_target(&lab));
+	record_forget(asker, record_lab_id(&lab, lab.target), mesh_now(lab.m));
+	assert_null(record_cached(asker, record_lab_id(&lab, lab.target),
+				  mesh_now(lab.m)));
 	/* The replica has the same one still, and then it is the newest. */
-	assert_true(looks_up_target(&lab));
+	assert_true(record_lab_finds_target(&lab));
 	assert_int_equal(router_counters(relay)->n_sent[MSG_LOOKUP], 2);
 	mesh_free(lab.m);
 }
@@ -136,15 +100,15 @@ static void a_node_on_the_way_answers_for_itself(void **state)
 {
 	struct record_lab lab = record_lab_new();
 	struct router *relay = mesh_router(lab.m, lab.relay);
-	struct node_id id = *id_of(&lab, lab.relay);
+	struct node_id id = *record_lab_id(&lab, lab.relay);
 	struct msg x = { .type = MSG_LOOKUP };
 
 	(void)state;
 	x.lookup = (struct msg_lookup){ .tree = (uint8_t)lab.tree[0],
 					.hops_left = 1,
 					.id = id };
-	mesh_inject(lab.m, lab.relay, link_between(lab.m, lab.asker, lab.relay),
-		    &x);
+	mesh_inject(lab.m, lab.relay,
+		    record_lab_link(lab.m, lab.asker, lab.relay), &x);
 	assert_int_equal(router_counters(relay)->n_sent[MSG_FOUND], 1);
 	mesh_free(lab.m);
 }
@@ -156,9 +120,9 @@ static void two_replicas_prove_that_there_is_no_record(void **state)
 
 	(void)state;
 	assert_false(record_lab_looks_up(&lab, lab.asker, &nobody));
-	assert_int_equal(asker_counts(&lab)->n_sent[MSG_LOOKUP], 2);
-	assert_int_equal(asker_counts(&lab)->n_lookups_absent, 1);
-	assert_int_equal(asker_counts(&lab)->n_lookups_failed, 0);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_sent[MSG_LOOKUP], 2);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_lookups_absent, 1);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_lookups_failed, 0);
 	mesh_free(lab.m);
 }
 
@@ -186,10 +150,10 @@ static void a_new_root_does_not_say_that_there_is_no_record(void **state)
 		mesh_router(lab.m, lab.replica[k])
 			->records.root_since[lab.tree[k]] = mesh_now(lab.m);
 	assert_false(record_lab_looks_up(&lab, lab.asker, &nobody));
-	assert_int_equal(asker_counts(&lab)->n_lookups_absent, 0);
-	assert_int_equal(asker_counts(&lab)->n_lookups_failed, 1);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_lookups_absent, 0);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_lookups_failed, 1);
 	assert_false(record_lab_looks_up(&lab, lab.asker, &nobody));
-	assert_int_equal(asker_counts(&lab)->n_lookups_absent, 1);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_lookups_absent, 1);
 	mesh_free(lab.m);
 }
 
@@ -203,7 +167,7 @@ static void a_store_that_is_not_acknowledged_is_tried_again(void **state)
 	uint64_t old = kept_by(&lab, 0)->issued_ms;
 
 	(void)state;
-	mesh_set_filter(lab.m, loses, &lost);
+	mesh_set_filter(lab.m, record_lab_loses, &lost);
 	record_store_own(target, mesh_now(lab.m));
 	mesh_pump(lab.m, lab.target);
 	small_pass(lab.m, 5 * NS_PER_S);
@@ -230,12 +194,12 @@ static void a_replica_that_drops_requests_is_passed_over(void **state)
 
 	(void)state;
 	mesh_set_filter(lab.m, is_deaf, &lab.replica[0]);
-	lookup_start(asker, id_of(&lab, lab.target), mesh_now(lab.m));
+	lookup_start(asker, record_lab_id(&lab, lab.target), mesh_now(lab.m));
 	mesh_pump(lab.m, lab.asker);
 	small_pass(lab.m, REQUEST_SLACK_NS + 400 * NS_PER_MS);
-	assert_non_null(
-		record_cached(asker, id_of(&lab, lab.target), mesh_now(lab.m)));
-	assert_int_equal(asker_counts(&lab)->n_sent[MSG_LOOKUP], 2);
+	assert_non_null(record_cached(asker, record_lab_id(&lab, lab.target),
+				      mesh_now(lab.m)));
+	assert_int_equal(record_lab_asker_counts(&lab)->n_sent[MSG_LOOKUP], 2);
 	small_pass(lab.m, REQUEST_WAIT_MAX_NS + REQUEST_LATE_NS);
 	for (size_t i = 0; i < mesh_n_nodes(lab.m); i++)
 		assert_null(mesh_router(lab.m, i)->requests.all);
@@ -254,12 +218,12 @@ static void nothing_is_proved_if_no_replica_replies(void **state)
 	enum msg_type lost = MSG_LOOKUP;
 
 	(void)state;
-	mesh_set_filter(lab.m, loses, &lost);
-	assert_false(looks_up_target(&lab));
-	assert_int_equal(asker_counts(&lab)->n_sent[MSG_LOOKUP],
+	mesh_set_filter(lab.m, record_lab_loses, &lost);
+	assert_false(record_lab_finds_target(&lab));
+	assert_int_equal(record_lab_asker_counts(&lab)->n_sent[MSG_LOOKUP],
 			 3 * RECORD_REPLICAS);
-	assert_int_equal(asker_counts(&lab)->n_lookups_failed, 1);
-	assert_int_equal(asker_counts(&lab)->n_lookups_absent, 0);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_lookups_failed, 1);
+	assert_int_equal(record_lab_asker_counts(&lab)->n_lookups_absent, 0);
 	mesh_free(lab.m);
 }
 
@@ -273,9 +237,9 @@ static void a_link_that_breaks_is_told_to_those_who_wait(void **state)
 	uint64_t before;
 
 	(void)state;
-	mesh_set_filter(lab.m, loses, &lost);
-	lookup_start(mesh_router(lab.m, lab.asker), id_of(&lab, lab.target),
-		     mesh_now(lab.m));
+	mesh_set_filter(lab.m, record_lab_loses, &lost);
+	lookup_start(mesh_router(lab.m, lab.asker),
+		     record_lab_id(&lab, lab.target), mesh_now(lab.m));
 	mesh_pump(lab.m, lab.asker);
 	small_pass(lab.m, 6 * NS_PER_MS);
 	assert_int_equal(HASH_COUNT(relay->requests.all), 1);
@@ -293,21 +257,21 @@ static void what_comes_late_is_still_of_use(void **state)
 	struct record_lab lab = record_lab_new();
 	struct router *asker = mesh_router(lab.m, lab.asker);
 	struct forger *f;
-	size_t link = link_between(lab.m, lab.asker, lab.relay);
+	size_t link = record_lab_link(lab.m, lab.asker, lab.relay);
 
 	(void)state;
 	f = forger_new(lab.m, lab.relay, MSG_FOUND, NULL);
-	assert_true(looks_up_target(&lab));
+	assert_true(record_lab_finds_target(&lab));
 	stored_deinit(&asker->records.cached);
 	mesh_set_filter(lab.m, drops_found, &lab.relay);
-	lookup_start(asker, id_of(&lab, lab.target), mesh_now(lab.m));
+	lookup_start(asker, record_lab_id(&lab, lab.target), mesh_now(lab.m));
 	f->kept.found.nonce = asker->requests.all->key.nonce;
 	timers_set(&asker->timers, &asker->requests.all->timer, 0);
 	router_handle_timeout(asker, mesh_now(lab.m));
 	assert_true(asker->requests.all->is_late);
 	mesh_inject(lab.m, lab.asker, link, &f->kept);
-	assert_non_null(
-		record_cached(asker, id_of(&lab, lab.target), mesh_now(lab.m)));
+	assert_non_null(record_cached(asker, record_lab_id(&lab, lab.target),
+				      mesh_now(lab.m)));
 	assert_null(asker->requests.lookups);
 	mesh_free(lab.m);
 	free(f);
@@ -344,7 +308,7 @@ static void a_neighbour_has_a_quota_of_stores(void **state)
 {
 	struct record_lab lab = record_lab_new();
 	struct record rec = record_lab_record(&lab, lab.target);
-	size_t link = link_between(lab.m, lab.asker, lab.relay);
+	size_t link = record_lab_link(lab.m, lab.asker, lab.relay);
 	const struct router_counters *n = small_counters(lab.m, lab.relay);
 	uint64_t sent = n->n_sent[MSG_STORE];
 	struct msg x;
@@ -363,7 +327,7 @@ static void a_neighbour_has_a_quota_of_stores(void **state)
 static void a_neighbour_has_a_quota_of_lookups(void **state)
 {
 	struct record_lab lab = record_lab_new();
-	size_t link = link_between(lab.m, lab.asker, lab.relay);
+	size_t link = record_lab_link(lab.m, lab.asker, lab.relay);
 	const struct router_counters *n = small_counters(lab.m, lab.relay);
 	uint64_t sent = n->n_sent[MSG_LOOKUP];
 	struct msg x;
@@ -383,13 +347,14 @@ static void so_many_requests_are_passed_on_at_a_time(void **state)
 {
 	struct record_lab lab = record_lab_new();
 	struct router *relay = mesh_router(lab.m, lab.relay);
-	size_t link = link_between(lab.m, lab.asker, lab.relay);
-	struct neighbour *from = neighbour_find(relay, id_of(&lab, lab.asker));
+	size_t link = record_lab_link(lab.m, lab.asker, lab.relay);
+	struct neighbour *from =
+		neighbour_find(relay, record_lab_id(&lab, lab.asker));
 	enum msg_type lost = MSG_LOOKUP;
 	struct msg x;
 
 	(void)state;
-	mesh_set_filter(lab.m, loses, &lost);
+	mesh_set_filter(lab.m, record_lab_loses, &lost);
 	for (unsigned i = 0; i <= REQUESTS_PENDING_MAX; i++) {
 		assert_int_equal(router_counters(relay)->n_request_full, 0);
 		bucket_init(&from->lookups, LOOKUP_PEER_RATE, 1,
@@ -408,7 +373,7 @@ static void a_request_goes_so_many_hops(void **state)
 {
 	struct record_lab lab = record_lab_new();
 	const struct router_counters *n = small_counters(lab.m, lab.relay);
-	size_t link = link_between(lab.m, lab.asker, lab.relay);
+	size_t link = record_lab_link(lab.m, lab.asker, lab.relay);
 	struct msg x = lookup_of(&lab, 0);
 
 	(void)state;
