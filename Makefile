@@ -30,6 +30,11 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo '-lmissing-run-make-deps')
 endif
 
+# Faster packet protection, loaded at run time; `make IPSEC_MB=` builds without.
+IPSEC_MB ?= $(shell printf '\043include <intel-ipsec-mb.h>\n' | \
+	$(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+IPSEC_MB := $(IPSEC_MB)
+
 # Instrumented code confuses gcc's flow analysis; the other modes keep it.
 warn.san := -Wno-maybe-uninitialized
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes \
@@ -42,7 +47,7 @@ flags.san     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefine
 link.san      := -fsanitize=address,undefined
 flags.fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined
 link.fuzz     := -fsanitize=fuzzer,address,undefined
-ALL_CFLAGS := -std=c11 -g -D_GNU_SOURCE -I. -I$(B)/gen $(HARDEN) $(flags.$(MODE)) \
+ALL_CFLAGS := -std=c11 -g -D_GNU_SOURCE -I. -I$(B)/gen $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) $(HARDEN) $(flags.$(MODE)) \
 	$(PKG_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(link.$(MODE)) $(LDFLAGS)
 
@@ -177,9 +182,9 @@ demo:
 #: bench     figures beside those of rivals (root)
 #:           RIVALS=1 installs them and measures them too; QUICK=1 a few minutes
 BENCH_TOOLS := $(patsubst %.c,$(B)/%,$(sort $(wildcard tests/bench/*.c)))
-$(BENCH_TOOLS): $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libsupport.a $(call libs,circuit)
+$(BENCH_TOOLS): $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libsupport.a $(call libs,node)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka -lm
 .PHONY: bench-tools
 bench-tools: $(BENCH_TOOLS)
 bench: all bench-tools

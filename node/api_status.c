@@ -144,6 +144,8 @@ json_t *api_get_status(void *ctx, const struct api_request *r, int *status)
 				      date(self->not_after_s), "expires_in_s",
 				      (json_int_t)(self->not_after_s - now_s)));
 	json_object_set_new(o, "listen", endpoints(&n->config.node.listen));
+	json_object_set_new(o, "packet_protection",
+			    json_string(protect_name(n->protect)));
 	json_object_set_new(o, "transit",
 			    json_string(transit[n->config.node.transit]));
 	json_object_set_new(o, "tun", tun(n));

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "node/protect.h"
 #include "proto/base/log.h"
 #include "proto/endpoint.h"
 
@@ -57,6 +58,7 @@ struct config {
 		char state[CONFIG_TEXT_MAX];    /* default /var/lib/qanat */
 		enum transit transit;
 		uint16_t flood_below; /* nodes */
+		enum protect_choice packet_protection;
 		enum log_level log;
 	} node;
 	struct {

@@ -39,6 +39,9 @@ const struct config_key config_keys[] = {
 	  .def = "64", .max = 4096, .unit = "nodes",
 	  .help = "smaller networks are searched by floods, larger ones by "
 		  "steered probes; 0: always steered" },
+	{ "node", "packet-protection", &config_protection,
+	  AT(node.packet_protection), .def = "auto",
+	  .help = "who encrypts packets; auto: the fastest that is here" },
 	{ "node", "log", &config_log_level, AT(node.log), .def = "info",
 	  .help = "what is logged", .is_live = true },
 

@@ -99,6 +99,35 @@ const struct config_type config_log_level = {
 	.print = log_level_print,
 };
 
+static bool protection_parse(void *base, const struct config_key *k,
+			     const char *text, char *why, size_t cap)
+{
+	for (int i = 0; i < PROTECT_CHOICES; i++) {
+		if (strcmp(text, protect_choice_text(i)) == 0) {
+			*(enum protect_choice *)field(base, k) = i;
+			return true;
+		}
+	}
+	return refuse(why, cap, "not one of auto, gnutls, ipsec-mb");
+}
+
+static bool protection_print(FILE *f, const void *base,
+			     const struct config_key *k, size_t i)
+{
+	if (i > 0)
+		return false;
+	fputs(protect_choice_text(
+		      *(const enum protect_choice *)field_read(base, k)),
+	      f);
+	return true;
+}
+
+const struct config_type config_protection = {
+	.form = "auto | gnutls | ipsec-mb",
+	.parse = protection_parse,
+	.print = protection_print,
+};
+
 static const struct {
 	const char *word;
 	uint8_t proto;

@@ -336,6 +336,20 @@ static void log_identity(const struct node *n)
 		 n->config.node.name, name, at, net, qanat_version);
 }
 
+static int open_protect(struct node *n, char *why, size_t why_cap)
+{
+	enum protect_choice choice = n->config.node.packet_protection;
+	char reason[256] = "";
+	int rv = protect_new(&n->protect, choice, reason, sizeof reason);
+
+	if (rv < 0)
+		snprintf(why, why_cap, "no packet protection by %s: %s",
+			 protect_choice_text(choice), reason);
+	else
+		log_info("packet protection: by=%s", protect_name(n->protect));
+	return rv;
+}
+
 static int build(struct node *n, char *why, size_t why_cap)
 {
 	int rv = check_names(n, why, why_cap);
@@ -357,10 +371,14 @@ static int build(struct node *n, char *why, size_t why_cap)
 	if (rv < 0)
 		return rv;
 	log_identity(n);
+	rv = open_protect(n, why, why_cap);
+	if (rv < 0)
+		return rv;
 	n->overlay = overlay_new(
 		n->loop,
 		&(struct overlay_config){
 			.credentials = &n->credentials,
+			.protect = n->protect,
 			.display_name = n->config.node.name,
 			.transit = n->config.node.transit != TRANSIT_OFF,
 			.flood_below = n->config.node.flood_below },
@@ -473,6 +491,7 @@ void node_free(struct node *n)
 	services_free(n->services);
 	/* The sessions tell the neighbours of their end. */
 	overlay_free(n->overlay);
+	protect_free(n->protect);
 	n_looking_up = neighbours_free(n->neighbours);
 	store_close(n->store);
 	if (n->loop != NULL) {

@@ -10,6 +10,7 @@
 #include "node/neighbours.h"
 #include "node/node.h"
 #include "node/overlay.h"
+#include "node/protect.h"
 #include "node/quic_tls.h"
 #include "node/service.h"
 #include "node/session.h"
@@ -27,6 +28,7 @@ struct node {
 	bool has_credentials;
 	struct credentials credentials;
 	struct store *store;
+	struct protect *protect;
 	struct overlay *overlay;
 	struct neighbours *neighbours;
 	struct services *services;

@@ -273,7 +273,7 @@ struct overlay *overlay_new(struct loop *l, const struct overlay_config *c,
 	o->credentials = own;
 	o->events = ev;
 	o->ctx = ctx;
-	o->tls = quic_tls_new(own);
+	o->tls = quic_tls_new(own, c->protect);
 	if (o->tls == NULL) {
 		free(o);
 		return NULL;

@@ -33,6 +33,7 @@ struct overlay_events {
 
 struct overlay_config {
 	const struct credentials *credentials; /* borrowed */
+	const struct protect *protect;         /* borrowed */
 	const char *display_name;
 	bool transit;
 	uint32_t flood_below; /* as in router_config */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/protect_ops.h"
 #include "node/quic_conn.h"
 #include "proto/base/mem.h"
 #include "proto/limits.h"
@@ -100,6 +101,19 @@ static int crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level,
 	}
 	return ngtcp2_crypto_recv_crypto_data_cb(conn, level, offset, data, len,
 						 ctx);
+}
+
+static int update_key(ngtcp2_conn *conn, uint8_t *rx_secret, uint8_t *tx_secret,
+		      ngtcp2_crypto_aead_ctx *rx, uint8_t *rx_iv,
+		      ngtcp2_crypto_aead_ctx *tx, uint8_t *tx_iv,
+		      const uint8_t *rx_secret_now,
+		      const uint8_t *tx_secret_now, size_t len, void *ctx)
+{
+	struct quic *q = ctx;
+
+	return protect_update_key(quic_tls_protect(quic_table_tls(q->table)),
+				  conn, rx_secret, tx_secret, rx, rx_iv, tx,
+				  tx_iv, rx_secret_now, tx_secret_now, len);
 }
 
 static int confirmed(struct quic *q)
@@ -276,9 +290,9 @@ const ngtcp2_callbacks quic_callbacks = {
 	.recv_crypto_data = crypto_data,
 	.handshake_completed = handshake_completed,
 	.handshake_confirmed = handshake_confirmed,
-	.encrypt = ngtcp2_crypto_encrypt_cb,
-	.decrypt = ngtcp2_crypto_decrypt_cb,
-	.hp_mask = ngtcp2_crypto_hp_mask_cb,
+	.encrypt = protect_encrypt,
+	.decrypt = protect_decrypt,
+	.hp_mask = protect_hp_mask,
 	.recv_stream_data = stream_data,
 	.acked_stream_data_offset = stream_acked,
 	.stream_close = stream_close,
@@ -291,9 +305,9 @@ const ngtcp2_callbacks quic_callbacks = {
 	.rand = fill_random,
 	.get_new_connection_id = get_cid,
 	.remove_connection_id = drop_cid,
-	.update_key = ngtcp2_crypto_update_key_cb,
-	.delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb,
-	.delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb,
+	.update_key = update_key,
+	.delete_crypto_aead_ctx = protect_delete_aead,
+	.delete_crypto_cipher_ctx = protect_delete_cipher,
 	.recv_datagram = datagram,
 	.ack_datagram = datagram_acked,
 	.lost_datagram = datagram_lost,

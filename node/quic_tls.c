@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/protect_ops.h"
 #include "proto/base/buf.h"
 #include "proto/base/mem.h"
 #include "proto/base/view.h"
@@ -21,6 +22,7 @@ static const char priority[] =
 
 struct quic_tls {
 	const struct credentials *credentials;
+	const struct protect *protect;
 	gnutls_certificate_credentials_t cred;
 	quic_tls_check *check;
 };
@@ -89,7 +91,28 @@ static int verify_peer(gnutls_session_t session)
 	return t->check(ref, chain, b.bad ? 0 : b.len);
 }
 
-struct quic_tls *quic_tls_new(const struct credentials *c)
+/* The keys of the next level are there. */
+static int install_keys(gnutls_session_t session,
+			gnutls_record_encryption_level_t level, const void *rx,
+			const void *tx, size_t len)
+{
+	const ngtcp2_crypto_conn_ref *ref = gnutls_session_get_ptr(session);
+	const struct quic_tls *t = gnutls_db_get_ptr(session);
+	ngtcp2_conn *conn =
+		ref->get_conn((ngtcp2_crypto_conn_ref *)(uintptr_t)ref);
+	ngtcp2_encryption_level l =
+		ngtcp2_crypto_gnutls_from_gnutls_record_encryption_level(level);
+
+	if ((rx != NULL &&
+	     !protect_install(t->protect, conn, l, true, rx, len)) ||
+	    (tx != NULL &&
+	     !protect_install(t->protect, conn, l, false, tx, len)))
+		return -1;
+	return 0;
+}
+
+struct quic_tls *quic_tls_new(const struct credentials *c,
+			      const struct protect *protect)
 {
 	struct quic_tls *t = mem_new(t);
 	gnutls_pcert_st *certs = mem_calloc(CHAIN_CERTS_MAX, sizeof *certs);
@@ -97,6 +120,7 @@ struct quic_tls *quic_tls_new(const struct credentials *c)
 	unsigned n;
 
 	t->credentials = c;
+	t->protect = protect;
 	gnutls_certificate_allocate_credentials(&t->cred);
 	if (import_chain(certs, &n, c) < 0 || import_key(&key, c->key) < 0) {
 		free(certs);
@@ -134,6 +158,11 @@ const struct credentials *quic_tls_credentials(const struct quic_tls *t)
 	return t->credentials;
 }
 
+const struct protect *quic_tls_protect(const struct quic_tls *t)
+{
+	return t->protect;
+}
+
 int quic_tls_session(gnutls_session_t *out, const struct quic_tls *t,
 		     bool is_server, const char *alpn, void *conn_ref)
 {
@@ -162,6 +191,7 @@ int quic_tls_session(gnutls_session_t *out, const struct quic_tls *t,
 	}
 	if (is_server)
 		gnutls_certificate_server_set_request(s, GNUTLS_CERT_REQUIRE);
+	gnutls_handshake_set_secret_function(s, install_keys);
 	gnutls_session_set_ptr(s, conn_ref);
 	/* The session cache is not used: its pointer carries ours. */
 	gnutls_db_set_ptr(s, (void *)(uintptr_t)t);

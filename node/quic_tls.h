@@ -13,11 +13,13 @@
 #include "proto/cert.h"
 #include "proto/id.h"
 
+struct protect;
 struct quic_tls; /* what all connections share: our chain, key and trust */
 
-/* `c` is borrowed for the life of the result.  NULL: GnuTLS refused the key or
- * the chain. */
-struct quic_tls *quic_tls_new(const struct credentials *c);
+/* Both are borrowed for the life of the result.  NULL: GnuTLS refused the key
+ * or the chain. */
+struct quic_tls *quic_tls_new(const struct credentials *c,
+			      const struct protect *protect);
 void quic_tls_free(struct quic_tls *t);
 
 /* What a connection keeps of its peer. */
@@ -40,3 +42,4 @@ int quic_tls_session(gnutls_session_t *out, const struct quic_tls *t,
 /* Set once per process: which function checks (see quic.c). */
 void quic_tls_set_check(struct quic_tls *t, quic_tls_check *check);
 const struct credentials *quic_tls_credentials(const struct quic_tls *t);
+const struct protect *quic_tls_protect(const struct quic_tls *t);

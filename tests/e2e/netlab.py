@@ -38,6 +38,8 @@ import time
 REPO = pathlib.Path(__file__).resolve().parents[2]
 BUILD = (REPO / os.environ.get("QANAT_BUILD", "build/release")).resolve()
 SANITIZED = BUILD.name == "san"
+# Who encrypts packets, in every node; see docs/testing.md.
+PROTECTION = os.environ.get("QANAT_PROTECTION", "auto")
 # The sanitizers and two noisy cores make everything slower, never wrong.
 PATIENCE = 4 if SANITIZED else 1
 
@@ -306,7 +308,8 @@ class Node(Host):
         self.log_checked = 0
         self.process = None
         self.sections = {
-            "node": {"name": name, "state": self.state, "listen": f"[::]:{UDP_PORT}"},
+            "node": {"name": name, "state": self.state, "listen": f"[::]:{UDP_PORT}",
+                     "packet-protection": PROTECTION},
             "discovery": {"lan": "on"},
             "tun": {"enabled": "on"},
             "socks": {"listen": f"127.0.0.1:{SOCKS_PORT}"},

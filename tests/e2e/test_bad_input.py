@@ -112,6 +112,28 @@ def test_no_configuration(lab):
     assert "nowhere.conf" in done.stderr and "No such file" in done.stderr
 
 
+# Packet protection
+
+@pytest.fixture
+def ipsec_mb():
+    """The library, as far as it is here."""
+    lines = run("ldconfig", "-p").stdout.splitlines()
+    return [line.split()[-1] for line in lines if "libIPSec_MB.so." in line]
+
+
+def test_protection_that_is_not_here(lab, a, ipsec_mb):
+    a.sections["node"]["packet-protection"] = "ipsec-mb"
+    hide = "".join(f"mount --bind /dev/null {path}; " for path in ipsec_mb)
+    said = a.fails("unshare", "-m", "sh", "-ec", f'{hide} exec "$@"', "sh", BUILD / "qanatd", "--config", a.conf)
+    assert "no packet protection by ipsec-mb: " in said
+
+
+def test_protection_is_found_by_itself(lab, a, ipsec_mb):
+    a.sections["node"]["packet-protection"] = "auto"
+    lab.start(a)
+    assert a.ask("status")["packet_protection"] in ("gnutls", *["ipsec-mb" for _ in ipsec_mb])
+
+
 # Another daemon
 
 def test_a_second_daemon_on_the_same_state(a, lab):

@@ -3,7 +3,7 @@ knows of it."""
 
 import pytest
 
-from netlab import BUILD, wait_for
+from netlab import BUILD, PROTECTION, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,10 @@ def test_status(a):
     assert status["tun"] == {"enabled": True, "up": True, "name": "qanat0"}
     assert status["store"]["state"] == "ok"
     assert status["peers"]["connected"] == 1
+    assert status["packet_protection"] in ({"gnutls", "ipsec-mb"} if PROTECTION == "auto" else {PROTECTION})
     text = a.qanat("status").stdout
     assert a.address in text and a.fuse in text
+    assert f"packets by {status['packet_protection']}\n" in text
 
 
 def test_peers(lab, a):

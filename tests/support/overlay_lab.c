@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "node/protect.h"
 #include "proto/base/mem.h"
 #include "tests/support/local_io.h"
 #include "tests/support/overlay_lab.h"
@@ -219,6 +220,7 @@ static void open_end(struct lab *lab, size_t i, const char *name)
 	e->overlay = overlay_new(
 		lab->loop,
 		&(struct overlay_config){ .credentials = &e->credentials,
+					  .protect = lab->protect,
 					  .display_name = name,
 					  .transit = true,
 					  .flood_below = FLOOD_BELOW },
@@ -254,11 +256,14 @@ static bool line_is_up(struct lab *lab)
 struct lab *lab_new(void)
 {
 	static const char *const names[] = { "alpha", "bravo", "carol" };
+	char why[256];
 	struct lab *lab = mem_new(lab);
 	struct test_spec ca = { .cn = "lab",
 				.role = TEST_CA,
 				.around_s = time(NULL) };
 
+	assert_int_equal(
+		protect_new(&lab->protect, PROTECT_AUTO, why, sizeof why), 0);
 	lab->loop = loop_new();
 	test_cert_make(&lab->ca, NULL, &ca);
 	loop_on_turn_end(lab->loop, turn_end, lab);
@@ -284,6 +289,7 @@ void lab_free(struct lab *lab)
 	for (size_t i = 0; i < NODES; i++)
 		close_end(&lab->n[i]);
 	test_cert_free(&lab->ca);
+	protect_free(lab->protect);
 	loop_free(lab->loop);
 	free(lab);
 }

@@ -36,6 +36,7 @@ struct end {
 
 struct lab {
 	struct loop *loop;
+	struct protect *protect;
 	struct test_cert ca;
 	struct end n[NODES];
 	bool (*done)(struct lab *lab);

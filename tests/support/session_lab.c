@@ -111,7 +111,7 @@ void session_lab_open(struct session_end *e, struct session_lab *lab,
 	/* All trust the lab's CA, whoever signed them. */
 	trust_free(e->credentials.trust);
 	e->credentials.trust = test_trust(&lab->ca);
-	e->tls = quic_tls_new(&e->credentials);
+	e->tls = quic_tls_new(&e->credentials, lab->protect);
 	assert_non_null(e->tls);
 	e->sessions = sessions_new(e->loop, e->tls, reset_key, spec->cn, true,
 				   &events, e);
@@ -140,6 +140,10 @@ struct session_lab *session_lab_new(void)
 				.role = TEST_CA,
 				.around_s = time(NULL) };
 
+	char why[256];
+
+	assert_int_equal(
+		protect_new(&lab->protect, PROTECT_AUTO, why, sizeof why), 0);
 	lab->loop = loop_new();
 	test_cert_make(&lab->ca, NULL, &ca);
 	loop_on_turn_end(lab->loop, turn_end, lab);
@@ -162,6 +166,7 @@ void session_lab_free(struct session_lab *lab)
 	close_end(&lab->a);
 	close_end(&lab->b);
 	test_cert_free(&lab->ca);
+	protect_free(lab->protect);
 	loop_free(lab->loop);
 	free(lab);
 }

@@ -2,6 +2,7 @@
  * one loop. */
 #pragma once
 
+#include "node/protect.h"
 #include "node/session.h"
 #include "tests/support/certs.h"
 
@@ -24,6 +25,7 @@ struct session_end { /* a node, and what it was told */
 
 struct session_lab {
 	struct loop *loop;
+	struct protect *protect;
 	struct test_cert ca;
 	struct session_end a, b;
 	bool (*done)(struct session_lab *lab);
