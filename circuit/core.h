@@ -24,6 +24,7 @@
 #include "circuit/success.h"
 #include "circuit/table.h"
 #include "circuit/timer.h"
+#include "circuit/trace.h"
 #include "circuit/tree.h"
 #include "proto/base/bucket.h"
 
@@ -70,6 +71,7 @@ struct router {
 	struct requests requests;
 	struct trees trees;
 	struct holds holds;
+	struct traces traces;
 };
 
 /* Draws the secret from the configured numbers, and from it all else that is

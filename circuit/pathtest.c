@@ -94,7 +94,7 @@ void pathtest_handle_receipt(struct router *r, struct session *s,
 	to = c->side[!index_of(c, from)].session;
 	if (to != NULL)
 		core_send(r, to->no, MSG_RECEIPT)->receipt = *m;
-	else
+	else if (!trace_handle_receipt(r, c, m, now))
 		hold_handle_receipt(r, c, m, now);
 }
 

@@ -38,6 +38,7 @@ void router_free(struct router *r)
 	timers_deinit(&r->timers);
 	trees_deinit(r);
 	holds_deinit(r);
+	traces_deinit(r);
 	circuits_deinit(r);
 	open_ids_deinit(r);
 	requests_deinit(r);

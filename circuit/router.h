@@ -115,6 +115,11 @@ bool router_path_auto(struct router *r, const struct node_id *node, nsec now);
 /* Whether to relay for others from now on; circuits that stand are kept. */
 void router_set_transit(struct router *r, bool transit);
 
+/* Asks a hop of our own circuit, the next node being 1, what has come to it: a
+ * ROUTER_HOP follows, unless the hop is silent.  False: no such hop, or over
+ * the quota (TEST_OWN_RATE); try again a little later. */
+bool router_test_hop(struct router *r, circuit_no c, unsigned hop, nsec now);
+
 void router_circuit_close(struct router *r, circuit_no c,
 			  enum close_reason reason, nsec now);
 
@@ -167,6 +172,7 @@ enum router_event_type {
 	ROUTER_RECORD,   /* keep it in the database: `record` */
 	ROUTER_BLAMED,   /* path tests or a signed NAK name the link `peer`,
 			    `next` */
+	ROUTER_HOP,      /* a receipt that router_test_hop() asked for */
 };
 
 struct router_event {
@@ -176,10 +182,15 @@ struct router_event {
 	bool is_origin;      /* we opened this circuit */
 	bool is_proved;      /* UNREACHABLE: every copy came back */
 	enum close_reason reason;
-	nsec took; /* CIRCUIT_UP, UNREACHABLE: since router_connect() */
+	nsec took; /* CIRCUIT_UP, UNREACHABLE: since router_connect(); HOP: the
+		      round trip */
 	const struct route_proof *route; /* borrowed until the next call */
 	const struct record *record;     /* likewise */
 	struct node_id next;
+	unsigned hop; /* HOP: the first after us is 1 */
+	/* HOP: since the circuit opened, put in by us and, towards us, by the
+	 * hop; and those of them that did not come through. */
+	uint64_t n_packets, n_missing;
 };
 bool router_next_event(struct router *r, struct router_event *out);
 

@@ -7,25 +7,16 @@
 #include "node/api_parts.h"
 #include "proto/base/mem.h"
 #include "node/ping.h"
+#include "node/trace.h"
 
 /* A path may have to be found first, and a channel to be opened on it. */
 #define CONNECT_LIMIT_NS                                                       \
 	(PROBE_DEADLINE_MAX_MS * NS_PER_MS + HANDSHAKE_INNER_NS + 2 * NS_PER_S)
 
-enum {
-	TRACE_COUNT = 3,
-	TRACE_INTERVAL_MS = 50,
-	TRACE_TIMEOUT_MS = 2000,
-};
+#define TRACE_LIMIT_NS (5 * NS_PER_S)
 
-/* One hop of a trace. */
-struct hop_job {
-	struct job *job;
-	struct ping *ping; /* NULL: it has answered, or never will */
-	struct ping_result result;
-};
-
-/* A request that waits for pings.  Pings end before their job does. */
+/* A request that waits for a ping, and then perhaps for a trace; both end
+ * before their job does. */
 struct job {
 	struct job *prev, *next;
 	struct api_handlers *handlers;
@@ -34,20 +25,16 @@ struct job {
 	struct node_id id;
 	struct ping *ping; /* of the target */
 	struct ping_result result;
-	/* trace: */
 	struct circuit_info circuit;
-	struct hop_job hops[HOPS_MAX];
-	size_t n_waiting;
+	struct trace *trace;
 };
 
 static void job_free(struct job *j)
 {
 	if (j->ping != NULL)
 		ping_cancel(j->ping);
-	for (size_t i = 0; i < HOPS_MAX; i++) {
-		if (j->hops[i].ping != NULL)
-			ping_cancel(j->hops[i].ping);
-	}
+	if (j->trace != NULL)
+		trace_cancel(j->trace);
 	DL_DELETE(j->handlers->jobs, j);
 	free(j);
 }
@@ -173,18 +160,22 @@ static void reply_ping(struct job *j)
 
 /* ---- trace ---- */
 
-static json_t *trace_hop(const struct job *j, size_t i)
+static json_t *trace_hop(const struct job *j, const struct trace_result *r,
+			 size_t i)
 {
-	const struct hop_list *hops = &j->circuit.hops;
-	const struct ping_result *r =
-		i + 1 == hops->n ? &j->result : &j->hops[i].result;
-	json_t *o = api_hop(j->handlers->node, &hops->hop[i]);
+	const struct trace_hop *h = &r->hop[i];
+	json_t *o = api_hop(j->handlers->node, &j->circuit.hops.hop[i]);
+	json_t *loss = json_null();
 
+	if (h->n_packets > 0)
+		loss = json_real((double)(h->n_missing * 1000 / h->n_packets) /
+				 10);
 	json_object_set_new(o, "hop", json_integer((json_int_t)i + 1));
-	json_object_set_new(o, "rtt_ms", api_ms(spread_of(r).avg));
-	json_object_set_new(o, "loss_percent", loss_percent(r));
-	/* A circuit is opened only if the signatures of all hops are good. */
-	json_object_set_new(o, "is_signed", json_true());
+	json_object_set_new(o, "rtt_ms", api_ms(h->rtt));
+	json_object_set_new(o, "loss_percent", loss);
+	json_object_set_new(o, "packets",
+			    json_integer((json_int_t)h->n_packets));
+	json_object_set_new(o, "is_signed", json_boolean(h->rtt != TIME_NEVER));
 	return o;
 }
 
@@ -198,14 +189,16 @@ static json_t *blamed_on_the_way(const struct node *n,
 		       : json_null();
 }
 
-static void reply_trace(struct job *j)
+static void trace_is_done(void *ctx, const struct trace_result *r)
 {
+	struct job *j = ctx;
 	const struct node *n = j->handlers->node;
 	const struct circuit_info *c = &j->circuit;
 	json_t *o = json_object(), *hops = json_array();
 
+	j->trace = NULL;
 	for (size_t i = 0; i < c->hops.n; i++)
-		json_array_append_new(hops, trace_hop(j, i));
+		json_array_append_new(hops, trace_hop(j, r, i));
 	json_object_set_new(o, "node", api_node(n, &j->id));
 	json_object_set_new(o, "circuit", json_integer(c->circuit));
 	json_object_set_new(o, "mtu_bytes", json_integer(c->mtu));
@@ -217,38 +210,6 @@ static void reply_trace(struct job *j)
 	json_object_set_new(o, "hops", hops);
 	json_object_set_new(o, "blamed", blamed_on_the_way(n, &j->id));
 	job_reply(j, 200, o);
-}
-
-static void hop_done(void *ctx, const struct ping_result *r)
-{
-	struct hop_job *h = ctx;
-
-	h->ping = NULL;
-	h->result = *r;
-	if (--h->job->n_waiting == 0)
-		reply_trace(h->job);
-}
-
-static void ask_hops(struct job *j)
-{
-	struct node *n = j->handlers->node;
-	const struct hop_list *hops = &j->circuit.hops;
-
-	for (size_t i = 0; i + 1 < hops->n; i++) {
-		const struct ping_config config = {
-			.id = hops->hop[i].id,
-			.count = TRACE_COUNT,
-			.interval = TRACE_INTERVAL_MS * NS_PER_MS,
-			.timeout = TRACE_TIMEOUT_MS * NS_PER_MS,
-		};
-
-		j->hops[i].job = j;
-		j->hops[i].ping = ping_new(n->loop, n->overlay->dests, &config,
-					   hop_done, &j->hops[i]);
-		j->n_waiting++;
-	}
-	if (j->n_waiting == 0)
-		reply_trace(j);
 }
 
 /* ---- both ---- */
@@ -268,7 +229,9 @@ static void target_done(void *ctx, const struct ping_result *r)
 	if (has_failed(r))
 		reply_failed(j);
 	else if (j->is_trace && j->circuit.circuit != 0)
-		ask_hops(j);
+		j->trace = trace_new(&n->overlay->traces, n->loop,
+				     n->overlay->router, &j->circuit,
+				     trace_is_done, j);
 	else if (j->is_trace)
 		job_reply(j, 502,
 			  api_error("unreachable",
@@ -303,10 +266,8 @@ static json_t *begin(struct api_handlers *h, const struct api_request *r,
 	j->is_trace = is_trace;
 	j->id = config->id;
 	DL_APPEND(h->jobs, j);
-	/* Twice for a trace: its hops follow. */
-	limit = (is_trace ? 2 : 1) *
-		(CONNECT_LIMIT_NS + config->count * config->interval +
-		 2 * config->timeout);
+	limit = CONNECT_LIMIT_NS + config->count * config->interval +
+		2 * config->timeout + (is_trace ? TRACE_LIMIT_NS : 0);
 	j->call = api_defer(r, limit);
 	j->ping = ping_new(n->loop, n->overlay->dests, config, target_done, j);
 	return NULL;
@@ -337,9 +298,8 @@ json_t *api_post_trace(void *ctx, const struct api_request *r, int *status)
 {
 	static const char *const known[] = { "dst", NULL };
 	struct ping_config config = {
-		.count = TRACE_COUNT,
-		.interval = TRACE_INTERVAL_MS * NS_PER_MS,
-		.timeout = TRACE_TIMEOUT_MS * NS_PER_MS,
+		.count = 1,
+		.timeout = 2 * NS_PER_S,
 	};
 	json_t *error = NULL;
 

@@ -180,6 +180,9 @@ static void handle_event(struct overlay *o, const struct router_event *ev)
 	case ROUTER_BLAMED:
 		log_blamed(ev);
 		break;
+	case ROUTER_HOP:
+		traces_handle_event(&o->traces, ev);
+		break;
 	}
 }
 

@@ -16,6 +16,7 @@
 #include "node/dest.h"
 #include "node/loop.h"
 #include "node/session.h"
+#include "node/trace.h"
 #include "proto/cert.h"
 
 struct overlay_events {
@@ -48,6 +49,7 @@ struct overlay {
 	struct sessions *sessions;
 	struct dests *dests;
 	struct channels *channels;
+	struct trace_set traces;
 	const struct overlay_events *events;
 	void *ctx;
 	struct timer router_timer;

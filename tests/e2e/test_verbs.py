@@ -84,7 +84,9 @@ def test_trace(lab, a):
     b, c = lab.hosts["b"], lab.hosts["c"]
     hops = a.ask("trace", "c")["hops"]
     assert [h["node"] for h in hops] == [node_object(b), node_object(c)]
-    assert all(h["is_signed"] for h in hops)
+    assert all(h["is_signed"] and h["rtt_ms"] > 0 for h in hops)
+    # The packets of the circuit itself, which an echo went over at least.
+    assert all(h["packets"] > 0 and h["loss_percent"] is not None for h in hops)
     lines = a.qanat("trace", "c").stdout.splitlines()
     assert [line.split()[1] for line in lines[-2:]] == ["b", "c"]
 
