@@ -322,5 +322,6 @@ void quic_pair_datagram(struct quic_pair_end *from, size_t len)
 		}
 		quic_sent(from->quic, p->now);
 		carry(p, to, packet, n);
+		p->now += NS_PER_US;
 	}
 }
