@@ -270,6 +270,16 @@ static void handle_error(struct quic *q, int rv)
 	}
 }
 
+/* What TLS holds is a third of what a connection costs, and without tickets it
+ * has nothing to do after the handshake.  Not in a callback: GnuTLS may be on
+ * the stack. */
+static void release_tls(struct quic *q)
+{
+	ngtcp2_conn_set_tls_native_handle(q->conn, NULL);
+	gnutls_deinit(q->tls);
+	q->tls = NULL;
+}
+
 void quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 	       const uint8_t *data, size_t len, nsec now)
 {
@@ -281,6 +291,8 @@ void quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 	rv = ngtcp2_conn_read_pkt(q->conn, path, &pi, data, len, now);
 	if (rv != 0)
 		handle_error(q, rv);
+	else if (q->state == QUIC_CONFIRMED && q->tls != NULL)
+		release_tls(q);
 }
 
 size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
@@ -514,12 +526,9 @@ void *quic_ctx(const struct quic *q)
 	return q->config.ctx;
 }
 
-bool quic_export(struct quic *q, uint8_t out[32])
+const uint8_t *quic_exported(const struct quic *q)
 {
-	static const char label[] = "EXPORTER-qanat-duplicate";
-
-	return gnutls_prf_rfc5705(q->tls, sizeof label - 1, label, 0, NULL, 32,
-				  (char *)out) == 0;
+	return q->exported;
 }
 
 size_t quic_udp_payload(const struct quic *q)

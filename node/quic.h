@@ -132,8 +132,10 @@ void quic_stream_stop_reading(struct quic *q, int64_t id, uint64_t error);
 /* ---- what is known ---- */
 const struct quic_peer *quic_peer(const struct quic *q);
 bool quic_is_server(const struct quic *q);
-/* Both ends get the same 32 bytes; for choosing between duplicates. */
-bool quic_export(struct quic *q, uint8_t out[32]);
+/* Both ends have the same QUIC_EXPORTED_BYTES once it is confirmed; for
+ * choosing between duplicates. */
+#define QUIC_EXPORTED_BYTES 32
+const uint8_t *quic_exported(const struct quic *q);
 /* The largest UDP payload that the path is known to carry. */
 size_t quic_udp_payload(const struct quic *q);
 struct quic_measure {

@@ -99,6 +99,9 @@ static int crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level,
 			return NGTCP2_ERR_CALLBACK_FAILURE;
 		}
 	}
+	/* There is nothing to be said after the handshake: no tickets. */
+	if (q->tls == NULL)
+		return 0;
 	return ngtcp2_crypto_recv_crypto_data_cb(conn, level, offset, data, len,
 						 ctx);
 }
@@ -118,7 +121,11 @@ static int update_key(ngtcp2_conn *conn, uint8_t *rx_secret, uint8_t *tx_secret,
 
 static int confirmed(struct quic *q)
 {
-	if (!q->peer.is_verified)
+	static const char label[] = "EXPORTER-qanat-duplicate";
+
+	if (!q->peer.is_verified ||
+	    gnutls_prf_rfc5705(q->tls, sizeof label - 1, label, 0, NULL,
+			       sizeof q->exported, (char *)q->exported) < 0)
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	if (q->state == QUIC_HANDSHAKE) {
 		q->state = QUIC_CONFIRMED;

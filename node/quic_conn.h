@@ -14,7 +14,8 @@ enum {
 struct quic {
 	ngtcp2_conn *conn;
 	ngtcp2_crypto_conn_ref ref;
-	gnutls_session_t tls;
+	gnutls_session_t tls; /* NULL: not needed any more */
+	uint8_t exported[QUIC_EXPORTED_BYTES];
 	struct quic_table *table;
 	struct quic_config config;
 	enum quic_state state;

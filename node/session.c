@@ -187,12 +187,10 @@ enum duplicate {
 	DUPLICATE_DOUBT, /* both stay until the older one is shown dead */
 };
 
-static bool has_smaller_export(struct session *a, struct session *b)
+static bool has_smaller_export(const struct session *a, const struct session *b)
 {
-	uint8_t ea[32], eb[32];
-
-	return !quic_export(a->quic, ea) || !quic_export(b->quic, eb) ||
-	       memcmp(ea, eb, sizeof ea) < 0;
+	return memcmp(quic_exported(a->quic), quic_exported(b->quic),
+		      QUIC_EXPORTED_BYTES) < 0;
 }
 
 /* protocol.md 2.4. */

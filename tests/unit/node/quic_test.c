@@ -1,0 +1,127 @@
+/* One connection, both ends in memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "node/quic_conn.h"
+#include "proto/base/mem.h"
+#include "tests/support/quic_pair.h"
+
+static struct protect *protect;
+
+static int open_protect(void **state)
+{
+	char why[256];
+
+	(void)state;
+	return protect_new(&protect, PROTECT_AUTO, why, sizeof why);
+}
+
+static int close_protect(void **state)
+{
+	(void)state;
+	protect_free(protect);
+	return 0;
+}
+
+static struct quic_pair *connected(bool is_channel)
+{
+	struct quic_pair *p = quic_pair_new(
+		&(struct quic_pair_config){ .client = protect,
+					    .server = protect,
+					    .is_channel = is_channel });
+
+	quic_pair_connect(p);
+	return p;
+}
+
+static void exchange(struct quic_pair *p)
+{
+	uint64_t a = p->client.n_datagrams, b = p->server.n_datagrams;
+
+	quic_pair_datagram(&p->client, 100);
+	quic_pair_datagram(&p->server, 100);
+	assert_int_equal(p->client.n_datagrams, a + 1);
+	assert_int_equal(p->server.n_datagrams, b + 1);
+}
+
+/* ---- after the handshake ---- */
+
+static void tls_is_freed_and_what_it_knew_is_kept(void **state)
+{
+	struct quic_pair *p = connected(false);
+	struct quic_pair *other = connected(false);
+	const uint8_t zero[QUIC_EXPORTED_BYTES] = { 0 };
+	struct quic *a = p->client.quic, *b = p->server.quic;
+
+	(void)state;
+	assert_null(a->tls);
+	assert_null(b->tls);
+	assert_memory_equal(quic_exported(a), quic_exported(b),
+			    QUIC_EXPORTED_BYTES);
+	assert_memory_not_equal(quic_exported(a), zero, sizeof zero);
+	assert_memory_not_equal(quic_exported(a),
+				quic_exported(other->client.quic),
+				QUIC_EXPORTED_BYTES);
+	assert_true(hash_equal(&quic_peer(a)->who.hash,
+			       &p->server.credentials.self.hash));
+	assert_true(hash_equal(&quic_peer(b)->who.hash,
+			       &p->client.credentials.self.hash));
+	exchange(p);
+	quic_pair_free(p);
+	quic_pair_free(other);
+}
+
+static void keys_change_without_tls(void **state)
+{
+	struct quic_pair *p = connected(false);
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		for (int j = 0; j < 20; j++) {
+			exchange(p);
+			p->now += 20 * NS_PER_MS;
+			quic_pair_run(p, NS_PER_MS);
+		}
+		assert_int_equal(ngtcp2_conn_initiate_key_update(
+					 p->client.quic->conn, p->now),
+				 0);
+	}
+	exchange(p);
+	quic_pair_free(p);
+}
+
+/* Such as a session ticket, which other implementations send unasked. */
+static void what_tls_is_told_later_is_ignored(void **state)
+{
+	static const uint8_t ticket[] = { 4, 0, 0, 4, 1, 2, 3, 4 };
+	struct quic_pair *p = connected(false);
+
+	(void)state;
+	assert_int_equal(
+		ngtcp2_conn_submit_crypto_data(p->server.quic->conn,
+					       NGTCP2_ENCRYPTION_LEVEL_1RTT,
+					       ticket, sizeof ticket),
+		0);
+	quic_pair_run(p, NS_PER_MS);
+	assert_true(p->client.quic->n_crypto[NGTCP2_ENCRYPTION_LEVEL_1RTT] >=
+		    sizeof ticket);
+	assert_int_equal(quic_state(p->client.quic), QUIC_CONFIRMED);
+	exchange(p);
+	quic_pair_free(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tls_is_freed_and_what_it_knew_is_kept),
+		cmocka_unit_test(keys_change_without_tls),
+		cmocka_unit_test(what_tls_is_told_later_is_ignored),
+	};
+
+	return cmocka_run_group_tests(tests, open_protect, close_protect);
+}
