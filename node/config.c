@@ -111,6 +111,7 @@ static void *named_section_add(struct parse *p, const char *name)
 			return NULL;
 		}
 		c->n_peers++;
+		memset(peer, 0, sizeof *peer);
 		text_copy(peer->name, sizeof peer->name, name);
 		return peer;
 	}
@@ -119,6 +120,7 @@ static void *named_section_add(struct parse *p, const char *name)
 			CONFIG_SERVICES_MAX);
 		return NULL;
 	}
+	memset(&c->services[c->n_services], 0, sizeof c->services[0]);
 	text_copy(c->services[c->n_services].name, sizeof c->services[0].name,
 		  name);
 	defaults_of(&c->services[c->n_services], "service");
@@ -311,11 +313,19 @@ static void check_services(struct parse *p)
 
 void config_defaults(struct config *c)
 {
-	memset(c, 0, sizeof *c);
+	memset(c, 0, offsetof(struct config, peers));
 	for (size_t i = 0; i < n_config_sections; i++) {
 		if (!config_sections[i].is_named)
 			defaults_of(c, config_sections[i].name);
 	}
+}
+
+void config_copy(struct config *to, const struct config *from)
+{
+	memcpy(to, from, offsetof(struct config, peers));
+	memcpy(to->peers, from->peers, from->n_peers * sizeof from->peers[0]);
+	memcpy(to->services, from->services,
+	       from->n_services * sizeof from->services[0]);
 }
 
 static void parse_run(struct parse *p)
@@ -351,7 +361,7 @@ int config_parse(struct config *c, const char *text, size_t len,
 	config_defaults(p->c);
 	parse_run(p);
 	if (p->failed_line == 0) {
-		*c = *p->c;
+		config_copy(c, p->c);
 		rv = 0;
 	}
 	free(p->c);

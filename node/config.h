@@ -66,8 +66,6 @@ struct config {
 		struct config_list interfaces; /* glob patterns; default: all
 						  real ones */
 	} discovery;
-	size_t n_peers;
-	struct config_peer peers[CONFIG_PEERS_MAX];
 	struct {
 		bool enabled;
 		char name[16]; /* default qanat0 */
@@ -80,16 +78,20 @@ struct config {
 		char passwords[CONFIG_TEXT_MAX]; /* file of user:password lines,
 						    mode 0600; "": any */
 	} socks;
-	size_t n_services;
-	struct config_service services[CONFIG_SERVICES_MAX];
 	struct {
 		char socket[CONFIG_TEXT_MAX]; /* default /run/qanat/qanat.sock
 					       */
 		char group[64];
 	} admin;
+	/* The last, and a megabyte: what is not used is never touched, so that
+	 * it takes no memory. */
+	size_t n_peers, n_services;
+	struct config_peer peers[CONFIG_PEERS_MAX];
+	struct config_service services[CONFIG_SERVICES_MAX];
 };
 
 void config_defaults(struct config *c);
+void config_copy(struct config *to, const struct config *from);
 
 /* Reads a file over the defaults.  On failure `c` is unchanged, and `why` says
  * what and where; -errno or -EINVAL. */

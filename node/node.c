@@ -414,7 +414,7 @@ int node_new(struct node **out, const struct config *config,
 	struct node *n = mem_new(n);
 	int rv;
 
-	n->config = *config;
+	config_copy(&n->config, config);
 	n->config_path = config_path != NULL ? mem_strdup(config_path) : NULL;
 	rv = build(n, why, why_cap);
 	if (rv < 0) {
@@ -463,7 +463,7 @@ int node_reload(struct node *n, char *why, size_t why_cap)
 	neighbours_reload(n->neighbours, fresh);
 	log_set_level(fresh->node.log);
 	config_needs_restart(why, why_cap, &n->config, fresh);
-	n->config = *fresh;
+	config_copy(&n->config, fresh);
 	free(fresh);
 	return 0;
 }
