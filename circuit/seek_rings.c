@@ -46,6 +46,11 @@ static void start(struct router *r, struct seek *k, uint8_t ttl, nsec now)
 		seek_fail(r, k, true, now);
 		return;
 	}
+	/* What leads here may be handled before the timer that is due. */
+	if (now >= seek_deadline(k)) {
+		seek_fail(r, k, false, now);
+		return;
+	}
 	if (g != NULL)
 		g->is_last = false;
 	if (k->n_probes++ == 0)
