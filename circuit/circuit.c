@@ -305,15 +305,15 @@ void circuit_end(struct router *r, struct circuit *c, enum close_reason reason,
 	end(r, c, &why, now);
 }
 
-/* What nobody has signed goes no further than one link: the next node vouches
- * for having heard it. */
+/* What nobody has signed, or not truly, goes no further than one link: the next
+ * node vouches for having heard it. */
 void circuit_closed(struct router *r, struct circuit *c,
 		    const struct msg_close *m, const struct session *from,
 		    nsec now)
 {
 	struct closing why;
 
-	if (!c->is_origin && !c->is_target && !m->is_signed) {
+	if (!c->is_origin && !c->is_target && !closing_may_pass(r, c, m, now)) {
 		circuit_end(r, c, m->reason, from, now);
 		return;
 	}

@@ -1,7 +1,6 @@
 #include "circuit/closing.h"
 
 #include "circuit/core.h"
-#include "circuit/success.h"
 
 void closing_make(struct router *r, struct msg_close *out,
 		  const struct nonce *open_id, enum close_reason reason,
@@ -56,33 +55,40 @@ static bool is_link_of(const struct circuit *c, const struct node_id *reporter,
 	return is_on_path && is_link;
 }
 
-/* Whoever made it, a neighbour that brings such a thing is no better. */
-static bool is_forged(struct router *r, const struct circuit *c,
-		      const struct session *from, nsec now)
-{
-	r->n.n_close_bad_signature++;
-	if (!id_equal(&from->peer->id, circuit_node(c, c->n_hops)))
-		blame_add(r, &from->peer->id, now);
-	return false;
-}
+enum closing_verdict {
+	CLOSING_TRUE,
+	CLOSING_FALSE,
+	CLOSING_UNKNOWN, /* nothing can be said now */
+};
 
-static bool is_signed(struct router *r, const struct circuit *c,
-		      const struct msg_close *m, const struct session *from,
-		      nsec now)
+/* Of what is signed. */
+static enum closing_verdict check(struct router *r, const struct circuit *c,
+				  const struct msg_close *m, nsec now)
 {
 	if (!is_link_of(c, &m->reporter, &m->next))
-		return is_forged(r, c, from, now);
+		return CLOSING_FALSE;
 	if (keyring_find(r, &m->reporter, now) == NULL)
-		return false;
+		return CLOSING_UNKNOWN;
 	switch (core_verify(r, m->sig, &m->reporter, SIGN_CLOSE, m->body,
 			    sizeof m->body, now)) {
 	case SIGNED_OK:
-		return true;
+		return CLOSING_TRUE;
 	case SIGNED_BAD:
-		return is_forged(r, c, from, now);
+		return CLOSING_FALSE;
 	case SIGNED_RATE:
 		break;
 	}
+	return CLOSING_UNKNOWN;
+}
+
+bool closing_may_pass(struct router *r, const struct circuit *c,
+		      const struct msg_close *m, nsec now)
+{
+	if (!m->is_signed)
+		return false;
+	if (check(r, c, m, now) != CLOSING_FALSE)
+		return true;
+	r->n.n_close_bad_signature++;
 	return false;
 }
 
@@ -92,10 +98,21 @@ struct closing closing_judge(struct router *r, const struct circuit *c,
 {
 	struct closing j = { .reason = m->reason, .reporter = from->peer->id };
 
-	if (m->is_signed && is_signed(r, c, m, from, now)) {
+	if (!m->is_signed)
+		return j;
+	switch (check(r, c, m, now)) {
+	case CLOSING_TRUE:
 		j.is_proved = true;
 		j.reporter = m->reporter;
 		j.next = m->next;
+		break;
+	case CLOSING_FALSE:
+		/* Any relay may have made it, and those between may not have
+		 * been able to tell: nobody is blamed. */
+		r->n.n_close_bad_signature++;
+		break;
+	case CLOSING_UNKNOWN:
+		break;
 	}
 	return j;
 }

@@ -24,6 +24,11 @@ void closing_refuse(struct router *r, const struct session *s,
 void closing_unknown(struct router *r, const struct session *s,
 		     const struct nonce *open_id, nsec now);
 
+/* Whether a relay passes a CLOSE on as it came: it is signed, and nothing that
+ * we know speaks against it. */
+bool closing_may_pass(struct router *r, const struct circuit *c,
+		      const struct msg_close *m, nsec now);
+
 /* What an end of the circuit makes of a CLOSE that `from` brought. */
 struct closing {
 	enum close_reason reason;

@@ -40,16 +40,20 @@ static struct msg forged_close(const struct mesh *m, const struct nonce *id,
 	return x;
 }
 
-/* Node 2 says it; both ends see through it, but the circuit is gone. */
-static void a_forged_close_blames_only_the_neighbour(void **state)
+/* Whoever can tell sees through it; nobody can have others blamed, but the
+ * circuit is gone. */
+static void a_forged_close_blames_nobody(void **state)
 {
 	static const struct {
 		const char *why;
 		size_t reporter, next, by;
+		size_t at; /* who gets it, from the next node */
 	} cases[] = {
-		{ "in the name of another", 3, 4, 2 },
-		{ "about a link that is not on the path", 2, 4, 2 },
-		{ "by a node that is not on the path", 2, 2, 2 },
+		{ "in the name of another", 3, 4, 2, 1 },
+		{ "about a link that is not on the path", 2, 4, 2, 1 },
+		{ "by a node that is not on the path", 2, 2, 2, 1 },
+		{ "to the origin, in the name of another", 2, 3, 1, 0 },
+		{ "to the origin, about no link", 1, 3, 1, 0 },
 	};
 
 	(void)state;
@@ -59,16 +63,25 @@ static void a_forged_close_blames_only_the_neighbour(void **state)
 		struct router *r = mesh_router(m, 0);
 		struct msg x = forged_close(m, &info.open_id, cases[i].reporter,
 					    cases[i].next, cases[i].by);
+		struct forger *f = forger_new(m, 1, MSG_CLOSE, NULL);
 
 		print_message("%s\n", cases[i].why);
-		assert_int_equal(mesh_inject(m, 1, 1, &x), MSG_OK);
+		assert_int_equal(mesh_inject(m, cases[i].at, cases[i].at, &x),
+				 MSG_OK);
 		small_pass(m, NS_PER_S);
-		assert_int_equal(small_counters(m, 0)->n_close_bad_signature,
-				 1);
+		for (size_t k = 0; k < 2; k++)
+			assert_int_equal(
+				small_counters(m, k)->n_close_bad_signature,
+				k == cases[i].at);
+		if (cases[i].at == 1) {
+			/* What goes on is the relay's own word. */
+			assert_int_equal(f->n, 1);
+			assert_true(id_equal(&f->kept.close.reporter,
+					     &mesh_identity(m, 1)->id));
+		}
+		free(f);
 		assert_null(circuit_find(r, info.circuit));
-		assert_true(blame_of(r, &mesh_identity(m, 1)->id, mesh_now(m)) >
-			    0);
-		for (size_t k = 2; k < 5; k++)
+		for (size_t k = 1; k < 5; k++)
 			assert_int_equal(blame_of(r, &mesh_identity(m, k)->id,
 						  mesh_now(m)),
 					 0);
@@ -129,7 +142,7 @@ static void a_relay_vouches_for_a_close_without_signature(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_forged_close_blames_only_the_neighbour),
+		cmocka_unit_test(a_forged_close_blames_nobody),
 		cmocka_unit_test(
 			a_close_is_signed_by_the_hop_that_saw_the_link_go),
 		cmocka_unit_test(a_relay_vouches_for_a_close_without_signature),
