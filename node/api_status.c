@@ -6,6 +6,7 @@
 #include "discovery/peers.h"
 #include "node/api_body.h"
 #include "node/api_parts.h"
+#include "node/window.h"
 #include "proto/base/mem.h"
 #include "proto/base/version.h"
 
@@ -112,6 +113,14 @@ static json_t *tun(const struct node *n)
 			 "up", n->tun != NULL, "name", n->config.tun.name);
 }
 
+static json_t *windows(const struct node *n)
+{
+	const struct window_pool *p = quic_tls_windows(n->overlay->tls);
+
+	return json_pack("{s:I, s:I}", "used_bytes", (json_int_t)p->used,
+			 "limit_bytes", (json_int_t)p->limit);
+}
+
 json_t *api_get_status(void *ctx, const struct api_request *r, int *status)
 {
 	static const char *const transit[] = { "on", "last-resort", "off" };
@@ -159,6 +168,7 @@ json_t *api_get_status(void *ctx, const struct api_request *r, int *status)
 		o, "peers",
 		json_pack("{s:I, s:I}", "known", (json_int_t)peers_count(peers),
 			  "connected", (json_int_t)peers_connected(peers)));
+	json_object_set_new(o, "windows", windows(n));
 	json_object_set_new(o, "sessions", count_sessions(n));
 	json_object_set_new(o, "circuits", count_circuits(n));
 	json_object_set_new(o, "routes", json_integer((json_int_t)n_routes));

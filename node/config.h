@@ -59,6 +59,7 @@ struct config {
 		enum transit transit;
 		uint16_t flood_below; /* nodes */
 		enum protect_choice packet_protection;
+		uint16_t memory; /* MiB */
 		enum log_level log;
 	} node;
 	struct {

@@ -42,6 +42,10 @@ const struct config_key config_keys[] = {
 	{ "node", "packet-protection", &config_protection,
 	  AT(node.packet_protection), .def = "auto",
 	  .help = "who encrypts packets; auto: the fastest that is here" },
+	{ "node", "memory", &config_number, AT(node.memory), .def = "64",
+	  .max = 16384, .unit = "MiB",
+	  .help = "what peers may have us hold for apps that are slow, beyond "
+		  "256 KiB for each of them" },
 	{ "node", "log", &config_log_level, AT(node.log), .def = "info",
 	  .help = "what is logged", .is_live = true },
 

@@ -379,6 +379,7 @@ static int build(struct node *n, char *why, size_t why_cap)
 		&(struct overlay_config){
 			.credentials = &n->credentials,
 			.protect = n->protect,
+			.memory = (size_t)n->config.node.memory << 20,
 			.display_name = n->config.node.name,
 			.transit = n->config.node.transit != TRANSIT_OFF,
 			.flood_below = n->config.node.flood_below },

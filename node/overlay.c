@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/window.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/base/view.h"
@@ -281,6 +282,7 @@ struct overlay *overlay_new(struct loop *l, const struct overlay_config *c,
 		free(o);
 		return NULL;
 	}
+	quic_tls_windows(o->tls)->limit = c->memory;
 	make_router(o, c);
 	derive_key(key, own->key, "qanat/v1/reset/session");
 	o->sessions = sessions_new(l, o->tls, key, c->display_name, c->transit,

@@ -36,6 +36,7 @@ struct overlay_config {
 	const struct credentials *credentials; /* borrowed */
 	const struct protect *protect;         /* borrowed */
 	const char *display_name;
+	size_t memory; /* bytes: the limit of the windows */
 	bool transit;
 	uint32_t flood_below; /* as in router_config */
 };

@@ -11,11 +11,6 @@
 
 enum {
 	VECS_MAX = 16,
-	/* They grow with what is delivered. */
-	STREAM_WINDOW = 64 << 10,
-	CONN_WINDOW = 256 << 10,
-	STREAM_WINDOW_MAX = 8 << 20,
-	CONN_WINDOW_MAX = 24 << 20,
 	UNI_STREAMS = 3,
 	/* Of a bulk transfer; a lone packet is acknowledged in max_ack_delay.
 	 */
@@ -31,10 +26,10 @@ enum {
 static void set_params(const struct quic *q, ngtcp2_transport_params *p)
 {
 	ngtcp2_transport_params_default(p);
-	p->initial_max_stream_data_bidi_local = STREAM_WINDOW;
-	p->initial_max_stream_data_bidi_remote = STREAM_WINDOW;
-	p->initial_max_stream_data_uni = STREAM_WINDOW;
-	p->initial_max_data = CONN_WINDOW;
+	p->initial_max_stream_data_bidi_local = QUIC_STREAM_WINDOW;
+	p->initial_max_stream_data_bidi_remote = QUIC_STREAM_WINDOW;
+	p->initial_max_stream_data_uni = QUIC_STREAM_WINDOW;
+	p->initial_max_data = QUIC_CONN_WINDOW;
 	p->initial_max_streams_bidi =
 		q->config.is_channel ? STREAMS_PER_CHANNEL_MAX : 1;
 	p->initial_max_streams_uni = q->config.is_channel ? UNI_STREAMS : 0;
@@ -52,8 +47,6 @@ static void set_settings(const struct quic *q, ngtcp2_settings *s, nsec now)
 	s->initial_ts = now;
 	s->cc_algo = NGTCP2_CC_ALGO_BBR;
 	s->max_tx_udp_payload_size = q->config.udp_payload_max;
-	s->max_stream_window = STREAM_WINDOW_MAX;
-	s->max_window = CONN_WINDOW_MAX;
 	s->ack_thresh = ACK_EVERY;
 	if (q->config.is_channel) {
 		/* A circuit's size is fixed and known when it opens. */
@@ -95,7 +88,7 @@ static void set_probes(struct quic *q)
 }
 
 static struct quic *quic_new(struct quic_table *table,
-			     const struct quic_config *config)
+			     const struct quic_config *config, nsec now)
 {
 	struct quic *q = mem_new(q);
 
@@ -114,6 +107,10 @@ static struct quic *quic_new(struct quic_table *table,
 	}
 	quic_tls_set_check(quic_table_tls(table), quic_check_chain);
 	set_probes(q);
+	q->now = now;
+	randombytes_buf(q->hash_key, sizeof q->hash_key);
+	window_init(&q->window, quic_tls_windows(quic_table_tls(table)),
+		    QUIC_CONN_WINDOW, now);
 	return q;
 }
 
@@ -131,7 +128,7 @@ static bool attach_tls(struct quic *q, bool is_server)
 struct quic *quic_connect(struct quic_table *table, const ngtcp2_path *path,
 			  const struct quic_config *config, nsec now)
 {
-	struct quic *q = quic_new(table, config);
+	struct quic *q = quic_new(table, config, now);
 	ngtcp2_transport_params params;
 	ngtcp2_settings settings;
 	ngtcp2_cid scid, dcid;
@@ -156,7 +153,7 @@ struct quic *quic_accept(struct quic_table *table, const ngtcp2_path *path,
 			 const ngtcp2_pkt_hd *hd, const ngtcp2_cid *odcid,
 			 const struct quic_config *config, nsec now)
 {
-	struct quic *q = quic_new(table, config);
+	struct quic *q = quic_new(table, config, now);
 	ngtcp2_transport_params params;
 	ngtcp2_settings settings;
 	ngtcp2_cid scid;
@@ -214,6 +211,7 @@ void quic_free(struct quic *q)
 		return;
 	leave_table(q);
 	ngtcp2_conn_del(q->conn);
+	quic_windows_free(q);
 	if (q->tls != NULL)
 		gnutls_deinit(q->tls);
 	free(q->peer.chain);
@@ -288,6 +286,7 @@ void quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 
 	if (q->state >= QUIC_CLOSING)
 		return;
+	q->now = now;
 	rv = ngtcp2_conn_read_pkt(q->conn, path, &pi, data, len, now);
 	if (rv != 0)
 		handle_error(q, rv);
@@ -302,6 +301,7 @@ size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
 	void *ctx = q->config.ctx;
 	ngtcp2_pkt_info pi = { 0 };
 
+	q->now = now;
 	while (q->state < QUIC_CLOSING) {
 		ngtcp2_vec vec[VECS_MAX];
 		ngtcp2_ssize n = 0, n_data = -1, rv;
@@ -427,6 +427,7 @@ void quic_handle_timeout(struct quic *q, nsec now)
 
 	if (q->state >= QUIC_CLOSING || ngtcp2_conn_get_expiry(q->conn) > now)
 		return;
+	q->now = now;
 	rv = ngtcp2_conn_handle_expiry(q->conn, now);
 	if (rv != 0)
 		handle_error(q, rv);
@@ -446,6 +447,7 @@ int64_t quic_open_bidi(struct quic *q)
 	if (q->state != QUIC_CONFIRMED ||
 	    ngtcp2_conn_open_bidi_stream(q->conn, &id, NULL) != 0)
 		return -1;
+	quic_window_open(q, id);
 	return id;
 }
 
@@ -456,15 +458,8 @@ int64_t quic_open_uni(struct quic *q)
 	if (q->state != QUIC_CONFIRMED ||
 	    ngtcp2_conn_open_uni_stream(q->conn, &id, NULL) != 0)
 		return -1;
+	quic_window_open(q, id);
 	return id;
-}
-
-void quic_stream_consumed(struct quic *q, int64_t id, size_t len)
-{
-	if (q->state >= QUIC_CLOSING || len == 0)
-		return;
-	ngtcp2_conn_extend_max_stream_offset(q->conn, id, len);
-	ngtcp2_conn_extend_max_offset(q->conn, len);
 }
 
 void quic_stream_shutdown(struct quic *q, int64_t id, uint64_t error)

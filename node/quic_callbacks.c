@@ -157,6 +157,13 @@ static int fail_if(struct quic *q, uint64_t error)
 	return NGTCP2_ERR_CALLBACK_FAILURE;
 }
 
+static int stream_open(ngtcp2_conn *conn, int64_t id, void *ctx)
+{
+	(void)conn;
+	quic_window_open(ctx, id);
+	return 0;
+}
+
 static int stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id,
 		       uint64_t offset, const uint8_t *data, size_t len,
 		       void *ctx, void *stream_ctx)
@@ -195,6 +202,7 @@ static int stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id,
 	if ((flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET) == 0)
 		error = 0;
 	q->config.events->stream_closed(q->config.ctx, id, error);
+	quic_window_close(q, id);
 	if (!ngtcp2_conn_is_local_stream(conn, id)) {
 		if (id & 2)
 			ngtcp2_conn_extend_max_streams_uni(conn, 1);
@@ -300,6 +308,7 @@ const ngtcp2_callbacks quic_callbacks = {
 	.encrypt = protect_encrypt,
 	.decrypt = protect_decrypt,
 	.hp_mask = protect_hp_mask,
+	.stream_open = stream_open,
 	.recv_stream_data = stream_data,
 	.acked_stream_data_offset = stream_acked,
 	.stream_close = stream_close,

@@ -5,10 +5,16 @@
 
 #include "node/quic.h"
 #include "node/quic_table.h"
+#include "node/window.h"
 
 enum {
 	CRYPTO_LEVELS = 4,
 	QUIC_PROBES_MAX = 10,
+	/* What windows begin with; a stream's grows to half of the
+	 * connection's. */
+	QUIC_STREAM_WINDOW = 64 << 10,
+	QUIC_CONN_WINDOW = 256 << 10,
+	QUIC_CONN_WINDOW_MAX = 24 << 20,
 };
 
 struct quic {
@@ -18,6 +24,7 @@ struct quic {
 	uint8_t exported[QUIC_EXPORTED_BYTES];
 	struct quic_table *table;
 	struct quic_config config;
+	nsec now; /* as it was last told */
 	enum quic_state state;
 	enum quic_end end;
 	ngtcp2_ccerr error;
@@ -31,8 +38,16 @@ struct quic {
 	bool has_first_dcid;
 	uint16_t probes[QUIC_PROBES_MAX];
 	size_t n_probes;
+	struct window window;
+	struct stream_window *stream_windows;
+	uint8_t hash_key[16]; /* of theirs: peers choose the ids */
 	uint64_t n_datagrams_acked, n_datagrams_lost;
 };
+
+/* quic_window.c */
+void quic_window_open(struct quic *q, int64_t id);
+void quic_window_close(struct quic *q, int64_t id);
+void quic_windows_free(struct quic *q);
 
 /* quic_callbacks.c */
 extern const ngtcp2_callbacks quic_callbacks;

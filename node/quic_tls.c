@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "node/protect_ops.h"
+#include "node/window.h"
 #include "proto/base/buf.h"
 #include "proto/base/mem.h"
 #include "proto/base/view.h"
@@ -25,6 +26,7 @@ struct quic_tls {
 	const struct protect *protect;
 	gnutls_certificate_credentials_t cred;
 	quic_tls_check *check;
+	struct window_pool windows;
 };
 
 static int import_chain(gnutls_pcert_st *out, unsigned *n,
@@ -121,6 +123,7 @@ struct quic_tls *quic_tls_new(const struct credentials *c,
 
 	t->credentials = c;
 	t->protect = protect;
+	t->windows.limit = WINDOW_POOL_BYTES;
 	gnutls_certificate_allocate_credentials(&t->cred);
 	if (import_chain(certs, &n, c) < 0 || import_key(&key, c->key) < 0) {
 		free(certs);
@@ -156,6 +159,11 @@ void quic_tls_set_check(struct quic_tls *t, quic_tls_check *check)
 const struct credentials *quic_tls_credentials(const struct quic_tls *t)
 {
 	return t->credentials;
+}
+
+struct window_pool *quic_tls_windows(struct quic_tls *t)
+{
+	return &t->windows;
 }
 
 const struct protect *quic_tls_protect(const struct quic_tls *t)

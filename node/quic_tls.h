@@ -14,6 +14,7 @@
 #include "proto/id.h"
 
 struct protect;
+struct window_pool;
 struct quic_tls; /* what all connections share: our chain, key and trust */
 
 /* Both are borrowed for the life of the result.  NULL: GnuTLS refused the key
@@ -42,4 +43,6 @@ int quic_tls_session(gnutls_session_t *out, const struct quic_tls *t,
 /* Set once per process: which function checks (see quic.c). */
 void quic_tls_set_check(struct quic_tls *t, quic_tls_check *check);
 const struct credentials *quic_tls_credentials(const struct quic_tls *t);
+/* What the windows of all connections may grow by, together. */
+struct window_pool *quic_tls_windows(struct quic_tls *t);
 const struct protect *quic_tls_protect(const struct quic_tls *t);

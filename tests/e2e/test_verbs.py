@@ -35,6 +35,7 @@ def test_status(a):
     assert status["store"]["state"] == "ok"
     assert status["peers"]["connected"] == 1
     assert status["packet_protection"] in ({"gnutls", "ipsec-mb"} if PROTECTION == "auto" else {PROTECTION})
+    assert status["windows"]["limit_bytes"] == 64 << 20
     text = a.qanat("status").stdout
     assert a.address in text and a.fuse in text
     assert f"packets by {status['packet_protection']}\n" in text

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "node/protect.h"
+#include "node/window.h"
 #include "proto/base/mem.h"
 #include "tests/support/local_io.h"
 #include "tests/support/overlay_lab.h"
@@ -221,6 +222,7 @@ static void open_end(struct lab *lab, size_t i, const char *name)
 		lab->loop,
 		&(struct overlay_config){ .credentials = &e->credentials,
 					  .protect = lab->protect,
+					  .memory = WINDOW_POOL_BYTES,
 					  .display_name = name,
 					  .transit = true,
 					  .flood_below = FLOOD_BELOW },

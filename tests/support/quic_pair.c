@@ -13,7 +13,7 @@
 
 enum {
 	PACKET_MAX = 1472,
-	BURST = 16,
+	BURST = 128,
 };
 
 /* What datagrams hold. */

@@ -115,12 +115,91 @@ static void what_tls_is_told_later_is_ignored(void **state)
 	quic_pair_free(p);
 }
 
+/* ---- windows ---- */
+
+/* The client sends as much as it is let; what has come of it when nothing more
+ * does. */
+static uint64_t pour(struct quic_pair *p, uint64_t n)
+{
+	uint64_t last;
+
+	p->client.stream = quic_open_bidi(p->client.quic);
+	assert_true(p->client.stream >= 0);
+	p->client.n_to_send = n;
+	do {
+		last = p->server.n_stream_bytes;
+		for (int i = 0; i < 200; i++)
+			quic_pair_run(p, NS_PER_MS);
+	} while (p->server.n_stream_bytes != last);
+	return last;
+}
+
+static void what_is_not_taken_stops_at_the_windows_floor(void **state)
+{
+	struct quic_pair *p = connected(true);
+
+	(void)state;
+	p->server.keeps = true;
+	assert_int_equal(pour(p, 100 << 20), QUIC_STREAM_WINDOW);
+	for (int i = 1; i < QUIC_CONN_WINDOW / QUIC_STREAM_WINDOW; i++) {
+		p->client.is_blocked = false;
+		pour(p, 100 << 20);
+	}
+	assert_int_equal(p->server.n_stream_bytes, QUIC_CONN_WINDOW);
+	/* And there is no more, on no stream. */
+	p->client.is_blocked = false;
+	pour(p, 100 << 20);
+	assert_int_equal(p->server.n_stream_bytes, QUIC_CONN_WINDOW);
+	quic_pair_free(p);
+}
+
+static void windows_grow_with_what_is_taken_and_end_with_it(void **state)
+{
+	struct quic_pair *p = connected(true);
+	struct window_pool *pool = quic_tls_windows(p->server.tls);
+	uint64_t n;
+
+	(void)state;
+	assert_int_equal(pour(p, 64 << 20), 64 << 20);
+	assert_true(pool->used > 0);
+	assert_int_equal(p->server.quic->window.size,
+			 QUIC_CONN_WINDOW + pool->used);
+	/* Half of the window is the most that one stream can fill. */
+	n = p->server.n_stream_bytes;
+	p->server.keeps = true;
+	pour(p, 100 << 20);
+	assert_in_range(p->server.n_stream_bytes - n, QUIC_STREAM_WINDOW,
+			p->server.quic->window.size);
+	quic_free(p->server.quic);
+	p->server.quic = NULL;
+	assert_int_equal(pool->used, 0);
+	quic_pair_free(p);
+}
+
+static void windows_stay_at_their_floor_when_there_is_no_more(void **state)
+{
+	struct quic_pair *p = connected(true);
+	struct window_pool *pool = quic_tls_windows(p->server.tls);
+
+	(void)state;
+	pool->limit = 0;
+	assert_int_equal(pour(p, 16 << 20), 16 << 20);
+	assert_int_equal(pool->used, 0);
+	assert_int_equal(p->server.quic->window.size, QUIC_CONN_WINDOW);
+	quic_pair_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tls_is_freed_and_what_it_knew_is_kept),
 		cmocka_unit_test(keys_change_without_tls),
 		cmocka_unit_test(what_tls_is_told_later_is_ignored),
+		cmocka_unit_test(what_is_not_taken_stops_at_the_windows_floor),
+		cmocka_unit_test(
+			windows_grow_with_what_is_taken_and_end_with_it),
+		cmocka_unit_test(
+			windows_stay_at_their_floor_when_there_is_no_more),
 	};
 
 	return cmocka_run_group_tests(tests, open_protect, close_protect);
