@@ -31,7 +31,9 @@ PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo '-lmissing-r
 endif
 
 # Faster packet protection, loaded at run time; `make IPSEC_MB=` builds without.
-IPSEC_MB ?= $(shell printf '\043include <intel-ipsec-mb.h>\n' | \
+# Another major version has another ABI.
+IPSEC_MB ?= $(shell printf '%b' '\043include <intel-ipsec-mb.h>\n' \
+	'\043if IMB_VERSION_NUM >> 16 != 1\n\043error\n\043endif\n' | \
 	$(CC) -E -x c - >/dev/null 2>&1 && echo yes)
 IPSEC_MB := $(IPSEC_MB)
 

@@ -25,7 +25,8 @@ void quic_window_open(struct quic *q, int64_t id)
 	const uint8_t *hash_key = q->hash_key;
 	struct stream_window *s = find(q, id);
 
-	if (s != NULL)
+	/* A session has its control stream alone, which never needs more. */
+	if (s != NULL || !q->config.is_channel)
 		return;
 	s = mem_new(s);
 	s->id = id;
@@ -69,11 +70,10 @@ void quic_stream_consumed(struct quic *q, int64_t id, size_t len)
 			     info.smoothed_rtt);
 	ngtcp2_conn_extend_max_offset(q->conn, credit);
 	s = find(q, id);
-	if (s == NULL)
-		return; /* it has been closed meanwhile */
 	/* One that nobody reads must not hold up all others. */
-	credit = window_take(&s->window, len, q->window.size / 2, q->now,
-			     info.smoothed_rtt);
-	if (credit > 0)
-		ngtcp2_conn_extend_max_stream_offset(q->conn, id, credit);
+	if (s != NULL)
+		len = window_take(&s->window, len, q->window.size / 2, q->now,
+				  info.smoothed_rtt);
+	if (len > 0)
+		ngtcp2_conn_extend_max_stream_offset(q->conn, id, len);
 }
