@@ -46,6 +46,20 @@ void keep_record_put(struct store *s, const struct record *record)
 
 /* Those that are as they were are not written again: the store keeps the last
  * change only, and a full score is what a neighbour begins with. */
+void keep_score(struct store *s, const struct router *r,
+		const struct node_id *id)
+{
+	uint16_t score = router_score_get(r, id);
+	uint8_t value[2];
+	struct buf b = buf_of(value, sizeof value);
+
+	buf_be16(&b, score);
+	if (score == ROUTER_SCORE_FULL)
+		store_del(s, STORE_SCORES, id, ID_LEN);
+	else
+		store_put(s, STORE_SCORES, id, ID_LEN, value, b.len);
+}
+
 void keep_scores(struct store *s, const struct router *r,
 		 const struct sessions *sessions)
 {
@@ -53,19 +67,8 @@ void keep_scores(struct store *s, const struct router *r,
 
 	for (session_no no = 0; sessions_next(sessions, no, &info);
 	     no = info.no) {
-		uint8_t value[2];
-		struct buf b = buf_of(value, sizeof value);
-		uint16_t score;
-
-		if (!info.is_up)
-			continue;
-		score = router_score_get(r, &info.peer.id);
-		buf_be16(&b, score);
-		if (score == ROUTER_SCORE_FULL)
-			store_del(s, STORE_SCORES, &info.peer.id, ID_LEN);
-		else
-			store_put(s, STORE_SCORES, &info.peer.id, ID_LEN, value,
-				  b.len);
+		if (info.is_up)
+			keep_score(s, r, &info.peer.id);
 	}
 }
 

@@ -10,6 +10,8 @@ struct sessions;
 void keep_route_put(struct store *s, const struct route_proof *route);
 void keep_route_del(struct store *s, const struct route_proof *route);
 void keep_record_put(struct store *s, const struct record *record);
+void keep_score(struct store *s, const struct router *r,
+		const struct node_id *id);
 /* The scores of all neighbours. */
 void keep_scores(struct store *s, const struct router *r,
 		 const struct sessions *sessions);

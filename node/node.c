@@ -40,6 +40,8 @@ static void session_down(void *ctx, const struct session_info *s)
 {
 	struct node *n = ctx;
 
+	if (s->is_up)
+		keep_score(n->store, n->overlay->router, &s->peer.id);
 	neighbours_session_down(n->neighbours, s);
 }
 

@@ -66,7 +66,12 @@ def test_the_database_is_read_again(lab):
         lab.start(node)
         found = node.log_wait(r"database read: peers=(\d+) routes=(\d+)", node.started)
         assert int(found.group(1)) >= n_peers
+        assert who != "a" or int(found.group(2)) >= 1
+    # A route that is read is opened at once, without a probe.
+    a = lab.hosts["a"]
+    wait_for("the neighbour", lambda: any(x["state"] == "up" for x in a.ask("links")["links"]))
     works(lab)
+    assert a.ask("counters")["router"]["connect_reused"] > 0
 
 
 def test_without_beacons_the_database_is_enough(lab):
