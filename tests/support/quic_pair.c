@@ -13,7 +13,7 @@
 
 enum {
 	PACKET_MAX = 1472,
-	BURST = 128,
+	BURST = 1024,
 };
 
 /* What datagrams hold. */
@@ -205,6 +205,7 @@ struct quic_pair *quic_pair_new(const struct quic_pair_config *c)
 	size_t len;
 
 	p->now = NS_PER_S;
+	p->trip = QUIC_PAIR_TRIP_NS;
 	test_ca_make(&p->ca, "pair");
 	open_end(&p->client, p, c->client, "client", 1, 2);
 	open_end(&p->server, p, c->server, "server", 2, 1);
@@ -262,7 +263,7 @@ static bool write_all(struct quic_pair *p, struct quic_pair_end *from,
 	if (n == 0)
 		return false;
 	quic_sent(from->quic, p->now);
-	p->now += QUIC_PAIR_TRIP_NS;
+	p->now += p->trip;
 	for (size_t i = 0; i < n; i++)
 		carry(p, to, packets[i], len[i]);
 	return true;

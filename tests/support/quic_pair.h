@@ -31,6 +31,7 @@ struct quic_pair {
 	struct test_cert ca;
 	struct quic_pair_end client, server;
 	nsec now;
+	nsec trip; /* QUIC_PAIR_TRIP_NS until it is changed */
 	uint64_t n_packets;
 	/* If set: whether a packet is lost. */
 	bool (*is_lost)(struct quic_pair *pair, const uint8_t *data,

@@ -176,6 +176,25 @@ static void windows_grow_with_what_is_taken_and_end_with_it(void **state)
 	quic_pair_free(p);
 }
 
+/* A tenth of a second there and back: a window must be as large as what is on
+ * its way. */
+static void windows_grow_with_the_length_of_the_path(void **state)
+{
+	struct quic_pair *p = connected(true);
+	nsec start = p->now, round_trip;
+	uint64_t rounds;
+
+	(void)state;
+	p->trip = 50 * NS_PER_MS;
+	round_trip = 2 * p->trip;
+	assert_int_equal(pour(p, 32 << 20), 32 << 20);
+	rounds = (p->now - start) / round_trip;
+	/* At its floor it would take 32 MiB / 64 KiB of them. */
+	assert_in_range(rounds, 1, 150);
+	assert_true(p->server.quic->window.size >= 1 << 20);
+	quic_pair_free(p);
+}
+
 static void windows_stay_at_their_floor_when_there_is_no_more(void **state)
 {
 	struct quic_pair *p = connected(true);
@@ -198,6 +217,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_taken_stops_at_the_windows_floor),
 		cmocka_unit_test(
 			windows_grow_with_what_is_taken_and_end_with_it),
+		cmocka_unit_test(windows_grow_with_the_length_of_the_path),
 		cmocka_unit_test(
 			windows_stay_at_their_floor_when_there_is_no_more),
 	};
