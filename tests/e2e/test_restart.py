@@ -10,6 +10,7 @@ import pytest
 
 import socks
 from netlab import PATIENCE, SOCKS_PORT, wait_for
+from test_garbage import counters
 
 TEXT = "still the same page"
 
@@ -71,7 +72,7 @@ def test_the_database_is_read_again(lab):
     a = lab.hosts["a"]
     wait_for("the neighbour", lambda: any(x["state"] == "up" for x in a.ask("links")["links"]))
     works(lab)
-    assert a.ask("counters")["router"]["connect_reused"] > 0
+    assert counters(a)["router"]["connect_reused"] > 0
 
 
 def test_without_beacons_the_database_is_enough(lab):
