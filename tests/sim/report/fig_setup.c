@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,6 +10,7 @@
  * a limited rate, so that large networks need longer. */
 #define SETTLE_NS          (150 * NS_PER_S)
 #define SETTLE_PER_NODE_NS (60 * NS_PER_MS)
+#define PROGRESS_NS        (60 * NS_PER_S) /* between two lines of it */
 /* Longer than any attempt. */
 #define WAIT_NS (12 * NS_PER_S)
 /* After a circuit is up, until the last copy of its probe is back. */
@@ -54,6 +56,7 @@ static void reference_from(const struct lab *l, size_t from,
 /* One value of each pair whose circuit came up. */
 struct samples {
 	double *path, *circuit, *stretch;
+	bool is_told; /* each of them, as it comes */
 };
 
 static double in_round_trips(nsec took, nsec one_way)
@@ -68,6 +71,25 @@ static void note_up(const struct lab *l, const struct ask *a,
 	s->circuit[i] = in_round_trips(a->up_at - a->at, ref->delay[a->to]);
 	s->stretch[i] = (double)lab_circuit_cost(l, a->from, a->circuit) /
 			(double)ref->cost[a->to];
+}
+
+static void tell_pair(const struct lab *l, const struct ask *a,
+		      const struct samples *s, size_t n_up)
+{
+	const struct router_counters *n =
+		router_counters(mesh_router(l->mesh, a->from));
+
+	fprintf(stderr,
+		"# %zu to %zu: %" PRIu64 " messages, busiest %u, %" PRIu64
+		" rounds, %" PRIu64 " lookups, %" PRIu64 " failed, %" PRIu64
+		" floods",
+		a->from, a->to, lab_n_setup(l), lab_busiest(l), n->n_rounds,
+		n->n_lookups, n->n_lookups_failed, n->n_flood_last_resort);
+	if (a->up_at != 0)
+		fprintf(stderr, ", path %.2f RTT, circuit %.2f, stretch %.2f",
+			s->path[n_up - 1], s->circuit[n_up - 1],
+			s->stretch[n_up - 1]);
+	fprintf(stderr, "\n");
 }
 
 static void measure_pair(struct lab *l, size_t from, size_t to,
@@ -90,6 +112,8 @@ static void measure_pair(struct lab *l, size_t from, size_t to,
 			 l->n_msgs[MSG_PEER_INFO]);
 	if (lab_busiest(l) > out->busiest)
 		out->busiest = lab_busiest(l);
+	if (s->is_told)
+		tell_pair(l, a, s, out->n_up);
 	if (a->up_at != 0)
 		mesh_close(l->mesh, from, a->circuit);
 	lab_asks_clear(l);
@@ -119,9 +143,11 @@ static void measure_pairs(struct lab *l, size_t n_pairs,
 	free(ref.n_hops);
 }
 
-void setup_measure(struct lab *l, size_t n_pairs, struct setup_figures *out)
+void setup_measure(struct lab *l, size_t n_pairs, bool is_told,
+		   struct setup_figures *out)
 {
 	struct samples s = {
+		.is_told = is_told,
 		.path = mem_calloc(n_pairs, sizeof *s.path),
 		.circuit = mem_calloc(n_pairs, sizeof *s.circuit),
 		.stretch = mem_calloc(n_pairs, sizeof *s.stretch),
@@ -184,26 +210,61 @@ static void add_rows(struct plan *p, const struct setup_case *c,
 		  c->n);
 }
 
+static void tell_progress(const struct lab *l, const struct setup_case *c,
+			  double cpu)
+{
+	fprintf(stderr, "# %s %zu: %.0f s, after %.1f s of CPU, %.0f MiB\n",
+		net_kind_name(c->kind), c->n,
+		(double)mesh_now(l->mesh) / (double)NS_PER_S, lab_cpu() - cpu,
+		lab_memory_mib());
+}
+
+static void settle(const struct plan *p, struct lab *l,
+		   const struct setup_case *c)
+{
+	nsec left = SETTLE_NS + c->n * SETTLE_PER_NODE_NS;
+	double cpu = lab_cpu();
+
+	while (left > 0) {
+		nsec step = time_min(left, PROGRESS_NS);
+
+		lab_run(l, step);
+		left -= step;
+		if (p->is_verbose)
+			tell_progress(l, c, cpu);
+	}
+}
+
 static void run_case(struct plan *p, const struct setup_case *c)
 {
 	struct setup_figures f = { 0 };
-	struct lab *l = lab_new(c->kind, c->n, p->seed,
-				&(struct lab_options){ .flood_below = 0 });
-	double idle = 0, cpu = lab_cpu();
+	struct lab *l = lab_new(
+		c->kind, c->n, p->seed,
+		&(struct lab_options){ .flood_below = 0,
+				       .directory_from = p->directory_from });
+	double idle = 0;
 
-	lab_run(l, SETTLE_NS + c->n * SETTLE_PER_NODE_NS);
-	if (p->is_verbose)
-		fprintf(stderr,
-			"# %s %zu: settled after %.1f s of CPU, %.0f MiB\n",
-			net_kind_name(c->kind), c->n, lab_cpu() - cpu,
-			lab_memory_mib());
+	settle(p, l, c);
 	if (c->idle_max > 0)
 		idle = idle_measure(l, c->idle_s);
 	if (c->n_pairs > 0)
-		setup_measure(l, c->n_pairs, &f);
+		setup_measure(l, c->n_pairs, p->is_verbose, &f);
 	f.idle_kb_s = idle;
 	add_rows(p, c, &f);
 	lab_free(l);
+}
+
+/* As the options want it; none, if they leave it out. */
+static void run_wanted(struct plan *p, const struct setup_case *c)
+{
+	struct setup_case it = *c;
+
+	if ((p->kind != NET_KINDS && p->kind != c->kind) ||
+	    (p->n_nodes != 0 && p->n_nodes != c->n))
+		return;
+	if (p->n_pairs != 0 && c->n_pairs != 0)
+		it.n_pairs = p->n_pairs;
+	run_case(p, &it);
 }
 
 void figures_setup(struct plan *p)
@@ -230,11 +291,11 @@ void figures_setup(struct plan *p)
 						1.25,   0,      0 };
 
 	if (p->is_huge)
-		run_case(p, &huge);
+		run_wanted(p, &huge);
 	else if (p->is_quick)
 		for (size_t i = 0; i < ARRAY_LEN(quick); i++)
-			run_case(p, &quick[i]);
+			run_wanted(p, &quick[i]);
 	else
 		for (size_t i = 0; i < ARRAY_LEN(full); i++)
-			run_case(p, &full[i]);
+			run_wanted(p, &full[i]);
 }

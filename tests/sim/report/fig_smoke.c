@@ -26,7 +26,7 @@ void figures_smoke(struct plan *p)
 				&(struct lab_options){ .flood_below = 0 });
 
 		lab_run(l, SETTLE_NS);
-		setup_measure(l, N_PAIRS, &f);
+		setup_measure(l, N_PAIRS, false, &f);
 		table_add(&p->table, (double)f.n_up, "", WANT_AT_LEAST, N_PAIRS,
 			  p->seed, "circuits, %s",
 			  net_kind_name(cases[i].kind));

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tests/sim/report/net.h"
 #include "tests/sim/report/table.h"
 
 struct plan {
@@ -13,6 +14,11 @@ struct plan {
 	bool is_quick; /* smaller sizes, fewer pairs */
 	bool is_huge;  /* 10^5 nodes, which takes long and much memory */
 	bool is_verbose;
+	/* Of the networks that are set up those of this kind, or NET_KINDS, and
+	 * size, or 0, only; so many pairs, or 0, instead of theirs. */
+	enum net_kind kind;
+	size_t n_nodes, n_pairs;
+	uint32_t directory_from; /* nodes; 0: as in real networks */
 };
 
 typedef void figures(struct plan *p);
@@ -38,7 +44,9 @@ struct setup_figures {
 	double idle_kb_s; /* per node; 0: not asked for */
 };
 struct lab;
-void setup_measure(struct lab *l, size_t n_pairs, struct setup_figures *out);
+/* `is_told`: a line to stderr for each pair. */
+void setup_measure(struct lab *l, size_t n_pairs, bool is_told,
+		   struct setup_figures *out);
 /* Control traffic per node, kB/s, over so many seconds. */
 double idle_measure(struct lab *l, unsigned seconds);
 double median(double *values, size_t n);

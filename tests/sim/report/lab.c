@@ -205,6 +205,7 @@ struct lab *lab_new(enum net_kind kind, size_t n, uint64_t seed,
 {
 	struct lab *l = mem_new(l);
 	struct mesh_options options = { .flood_below = o->flood_below,
+					.directory_from = o->directory_from,
 					.is_cheap = !o->is_dear,
 					.is_forgetful = true };
 

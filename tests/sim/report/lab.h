@@ -62,9 +62,10 @@ struct lab {
 
 struct lab_options {
 	uint32_t flood_below;
-	bool is_dear;           /* real signatures */
-	nsec notice;            /* of cuts; 0: 300 ms */
-	const bool *cost_liars; /* claim the least cost for their links */
+	uint32_t directory_from; /* 0: as in real networks */
+	bool is_dear;            /* real signatures */
+	nsec notice;             /* of cuts; 0: 300 ms */
+	const bool *cost_liars;  /* claim the least cost for their links */
 };
 
 /* All nodes start at once. */

@@ -224,22 +224,33 @@ static void make_random(struct net *g, struct rng *r)
 }
 
 static const struct {
-	const char *name;
+	const char *name, *option;
 	void (*make)(struct net *g, struct rng *r);
 } kinds[NET_KINDS] = {
-	[NET_BA] = { "Barabási–Albert", make_ba },
-	[NET_HUBS] = { "hub and leaf", make_hubs },
-	[NET_SMALL] = { "Watts–Strogatz", make_small },
-	[NET_GEOMETRIC] = { "random geometric", make_geometric },
-	[NET_REGULAR] = { "random 8-regular", make_regular },
-	[NET_GRID] = { "grid", make_grid },
-	[NET_LINE] = { "line", make_line },
-	[NET_RANDOM] = { "tree with extra links", make_random },
+	[NET_BA] = { "Barabási–Albert", "ba", make_ba },
+	[NET_HUBS] = { "hub and leaf", "hubs", make_hubs },
+	[NET_SMALL] = { "Watts–Strogatz", "small", make_small },
+	[NET_GEOMETRIC] = { "random geometric", "geometric", make_geometric },
+	[NET_REGULAR] = { "random 8-regular", "regular", make_regular },
+	[NET_GRID] = { "grid", "grid", make_grid },
+	[NET_LINE] = { "line", "line", make_line },
+	[NET_RANDOM] = { "tree with extra links", "random", make_random },
 };
 
 const char *net_kind_name(enum net_kind kind)
 {
 	return kinds[kind].name;
+}
+
+bool net_kind_parse(enum net_kind *out, const char *name)
+{
+	for (unsigned i = 0; i < NET_KINDS; i++) {
+		if (strcmp(name, kinds[i].option) != 0)
+			continue;
+		*out = (enum net_kind)i;
+		return true;
+	}
+	return false;
 }
 
 /* ---- the whole --------------------------------------------------------- */

@@ -22,6 +22,8 @@ enum net_kind {
 	NET_KINDS,
 };
 const char *net_kind_name(enum net_kind kind);
+/* By the short name that options take; false: there is none. */
+bool net_kind_parse(enum net_kind *out, const char *name);
 
 struct net_link {
 	uint32_t a, b;

@@ -1,5 +1,6 @@
 /* The figures of routing, measured: report [--quick] [--huge] [--seed S]
- * [--only GROUP] [--write FILE] [-v], or report --smoke [--seed S].  A figure
+ * [--only GROUP] [--kind KIND] [--nodes N] [--pairs N] [--directory N]
+ * [--write FILE] [-v], or report --smoke [--seed S].  A figure
  * that is missed is said so in its row; only with --smoke is the exit code 1
  * then. */
 #include <getopt.h>
@@ -32,8 +33,51 @@ struct options {
 static void usage(void)
 {
 	fprintf(stderr, "usage: report [--quick] [--huge] [--smoke] [--seed S] "
-			"[--only GROUP] [--write FILE] [-v]\n");
+			"[--only GROUP] [--kind ba|hubs|small|geometric|"
+			"regular|random] [--nodes N] [--pairs N] "
+			"[--directory N] [--write FILE] [-v]\n");
 	exit(2);
+}
+
+/* Where the number of an option goes; false: it is none with a number. */
+static bool take_number(struct options *o, int c, const char *text)
+{
+	uint64_t n;
+
+	if (!text_u64(&n, text, 0, UINT64_MAX))
+		return false;
+	if (c == 's')
+		o->plan.seed = n;
+	else if (c == 'n')
+		o->plan.n_nodes = n;
+	else if (c == 'p')
+		o->plan.n_pairs = n;
+	else if (c == 'd' && n <= UINT32_MAX)
+		o->plan.directory_from = (uint32_t)n;
+	else
+		return false;
+	return true;
+}
+
+static bool take(struct options *o, int c, const char *arg)
+{
+	if (c == 'q')
+		o->plan.is_quick = true;
+	else if (c == 'h')
+		o->plan.is_huge = true;
+	else if (c == 'k')
+		o->is_smoke = true;
+	else if (c == 'o')
+		o->only = arg;
+	else if (c == 'w')
+		o->write = arg;
+	else if (c == 'v')
+		o->plan.is_verbose = true;
+	else if (c == 'i')
+		return net_kind_parse(&o->plan.kind, arg);
+	else
+		return arg != NULL && take_number(o, c, arg);
+	return true;
 }
 
 static struct options parse(int argc, char **argv)
@@ -44,31 +88,19 @@ static struct options parse(int argc, char **argv)
 		{ "smoke", no_argument, NULL, 'k' },
 		{ "seed", required_argument, NULL, 's' },
 		{ "only", required_argument, NULL, 'o' },
+		{ "kind", required_argument, NULL, 'i' },
+		{ "nodes", required_argument, NULL, 'n' },
+		{ "pairs", required_argument, NULL, 'p' },
+		{ "directory", required_argument, NULL, 'd' },
 		{ "write", required_argument, NULL, 'w' },
 		{ 0 },
 	};
-	struct options o = { .plan.seed = 1 };
+	struct options o = { .plan = { .seed = 1, .kind = NET_KINDS } };
 	int c;
 
-	while ((c = getopt_long(argc, argv, "v", longs, NULL)) != -1) {
-		if (c == 'q')
-			o.plan.is_quick = true;
-		else if (c == 'h')
-			o.plan.is_huge = true;
-		else if (c == 'k')
-			o.is_smoke = true;
-		else if (c == 's' &&
-			 text_u64(&o.plan.seed, optarg, 0, UINT64_MAX))
-			continue;
-		else if (c == 'o')
-			o.only = optarg;
-		else if (c == 'w')
-			o.write = optarg;
-		else if (c == 'v')
-			o.plan.is_verbose = true;
-		else
+	while ((c = getopt_long(argc, argv, "v", longs, NULL)) != -1)
+		if (!take(&o, c, optarg))
 			usage();
-	}
 	if (optind != argc)
 		usage();
 	return o;
