@@ -73,9 +73,16 @@ static void note_up(const struct lab *l, const struct ask *a,
 			(double)ref->cost[a->to];
 }
 
-static void tell_pair(const struct lab *l, const struct ask *a,
-		      const struct samples *s, size_t n_up)
+static double trips(nsec from, nsec to, nsec one_way)
 {
+	return ((double)to - (double)from) / (2 * (double)one_way);
+}
+
+static void tell_pair(const struct lab *l, const struct ask *a,
+		      const struct reference *ref, const struct samples *s,
+		      size_t n_up)
+{
+	nsec one_way = ref->delay[a->to];
 	const struct router_counters *n =
 		router_counters(mesh_router(l->mesh, a->from));
 
@@ -86,9 +93,15 @@ static void tell_pair(const struct lab *l, const struct ask *a,
 		a->from, a->to, lab_n_setup(l), lab_busiest(l), n->n_rounds,
 		n->n_lookups, n->n_lookups_failed, n->n_flood_last_resort);
 	if (a->up_at != 0)
-		fprintf(stderr, ", path %.2f RTT, circuit %.2f, stretch %.2f",
-			s->path[n_up - 1], s->circuit[n_up - 1],
-			s->stretch[n_up - 1]);
+		fprintf(stderr,
+			", RTT %.0f ms, %u hops, looked up after %.2f, "
+			"answered %.2f, proved %.2f, path %.2f RTT, "
+			"circuit %.2f, stretch %.2f",
+			2 * (double)one_way / (double)NS_PER_MS,
+			ref->n_hops[a->to], trips(a->at, a->probed_at, one_way),
+			trips(a->at, a->answered_at, one_way),
+			trips(a->at, a->proved_at, one_way), s->path[n_up - 1],
+			s->circuit[n_up - 1], s->stretch[n_up - 1]);
 	fprintf(stderr, "\n");
 }
 
@@ -113,7 +126,7 @@ static void measure_pair(struct lab *l, size_t from, size_t to,
 	if (lab_busiest(l) > out->busiest)
 		out->busiest = lab_busiest(l);
 	if (s->is_told)
-		tell_pair(l, a, s, out->n_up);
+		tell_pair(l, a, ref, s, out->n_up);
 	if (a->up_at != 0)
 		mesh_close(l->mesh, from, a->circuit);
 	lab_asks_clear(l);

@@ -48,6 +48,26 @@ static void touch(struct lab *l, size_t node)
 		l->touched[l->n_touched++] = node;
 }
 
+/* When its origin begins to probe, and hears of it. */
+static void ask_note_message(struct lab *l, size_t from, size_t to,
+			     const struct msg *m)
+{
+	nsec now = mesh_now(l->mesh);
+
+	if (m->type != MSG_PROBE && m->type != MSG_ANSWER)
+		return;
+	for (size_t i = 0; i < l->n_asks; i++) {
+		struct ask *a = &l->asks[i];
+
+		if (m->type == MSG_PROBE && a->from == from &&
+		    a->probed_at == 0)
+			a->probed_at = now;
+		if (m->type == MSG_ANSWER && a->from == to &&
+		    a->answered_at == 0)
+			a->answered_at = now;
+	}
+}
+
 static void on_sent(void *ctx, size_t from, size_t to, const struct msg *m,
 		    size_t bytes)
 {
@@ -59,6 +79,7 @@ static void on_sent(void *ctx, size_t from, size_t to, const struct msg *m,
 		note_lookup(l, &m->lookup.nonce);
 	if (!is_setup(l, m))
 		return;
+	ask_note_message(l, from, to, m);
 	l->n_setup++;
 	touch(l, from);
 	l->n_out[from]++;

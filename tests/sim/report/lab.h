@@ -25,6 +25,8 @@ struct flow;
 struct ask {
 	size_t from, to;
 	nsec at;
+	nsec probed_at;        /* the first probe is sent; 0: not so far */
+	nsec answered_at;      /* the first answer has come; likewise */
 	nsec proved_at;        /* a whole signed path is there; 0: not so far */
 	nsec up_at, failed_at; /* likewise */
 	bool is_proved;        /* the failure */
