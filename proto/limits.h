@@ -96,7 +96,7 @@
 /* In large networks volunteers keep them: from so many nodes on; parts that the
  * records of a tree fall into; volunteers that are to register with a root, may
  * at most, and must at least; times that one may fail. */
-#define DIRECTORY_FROM    2000
+#define DIRECTORY_FROM    16000
 #define RECORD_PARTS      256
 #define DIRECTORY_WANT    512
 #define DIRECTORY_STAY    16 /* times as many, if they have before */
