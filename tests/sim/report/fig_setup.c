@@ -268,7 +268,8 @@ static void run_case(struct plan *p, const struct setup_case *c)
 }
 
 /* As the options want it; none, if they leave it out. */
-static void run_wanted(struct plan *p, const struct setup_case *c)
+static void run_wanted(struct plan *p, const struct setup_case *c,
+		       bool *has_run)
 {
 	struct setup_case it = *c;
 
@@ -278,6 +279,19 @@ static void run_wanted(struct plan *p, const struct setup_case *c)
 	if (p->n_pairs != 0 && c->n_pairs != 0)
 		it.n_pairs = p->n_pairs;
 	run_case(p, &it);
+	*has_run = true;
+}
+
+/* A size that none of them has: nothing is wanted of it but the common. */
+static void run_other(struct plan *p)
+{
+	struct setup_case it = { .kind = p->kind,
+				 .n = p->n_nodes,
+				 .n_pairs = p->n_pairs != 0 ? p->n_pairs : 40,
+				 .stretch_max = 1.5 };
+
+	if (p->kind != NET_KINDS && p->n_nodes != 0)
+		run_case(p, &it);
 }
 
 void figures_setup(struct plan *p)
@@ -303,12 +317,16 @@ void figures_setup(struct plan *p)
 	static const struct setup_case huge = { NET_BA, 100000, 40, 130,
 						1.25,   0,      0 };
 
-	if (p->is_huge)
-		run_wanted(p, &huge);
-	else if (p->is_quick)
-		for (size_t i = 0; i < ARRAY_LEN(quick); i++)
-			run_wanted(p, &quick[i]);
-	else
-		for (size_t i = 0; i < ARRAY_LEN(full); i++)
-			run_wanted(p, &full[i]);
+	const struct setup_case *cases = p->is_quick ? quick : full;
+	size_t n = p->is_quick ? ARRAY_LEN(quick) : ARRAY_LEN(full);
+	bool has_run = false;
+
+	if (p->is_huge) {
+		cases = &huge;
+		n = 1;
+	}
+	for (size_t i = 0; i < n; i++)
+		run_wanted(p, &cases[i], &has_run);
+	if (!has_run)
+		run_other(p);
 }
