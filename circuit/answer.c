@@ -90,11 +90,14 @@ static void reject(struct router *r, const struct session *s, struct seen *e,
 static void forward(struct router *r, const struct session *s, struct copy *c,
 		    const struct route_proof *p)
 {
-	struct route_proof *out =
-		&core_send(r, c->from, MSG_ANSWER)->answer.route;
 	struct seen *e = c->probe;
 	struct node_hash digest;
+	struct route_proof *out;
 
+	if (!e->is_flood)
+		telling_send(r, session_find(r, c->from), &p->hops,
+			     c->n_hops - 1);
+	out = &core_send(r, c->from, MSG_ANSWER)->answer.route;
 	*out = *p;
 	out->first_sig = c->n_hops - 1;
 	route_proof_digest(digest.b, p);

@@ -229,7 +229,7 @@ void asking_parked_timeout(struct router *r, struct timer *t, nsec now)
 
 /* ---- messages ---------------------------------------------------------- */
 
-static void send_info(struct router *r, struct session *s,
+void asking_send_info(struct router *r, struct session *s,
 		      const struct node_id *id)
 {
 	struct msg_peer_info *info;
@@ -241,8 +241,10 @@ static void send_info(struct router *r, struct session *s,
 	info = &core_send(r, s->no, MSG_PEER_INFO)->peer_info;
 	info->id = *id;
 	info->chain_len = len;
-	if (len > 0)
-		memcpy(info->chain, chain, len);
+	if (len == 0)
+		return;
+	memcpy(info->chain, chain, len);
+	telling_note_told(s->peer, id);
 }
 
 /* Answers those who asked us for it meanwhile. */
@@ -253,7 +255,7 @@ static void wanted_end(struct router *r, struct wanted *w)
 	for (unsigned i = 0; i < w->n_waiting; i++) {
 		s = session_find(r, w->waiting[i]);
 		if (s != NULL)
-			send_info(r, s, &w->id);
+			asking_send_info(r, s, &w->id);
 	}
 	w->n_waiting = 0;
 	if (w->n_asked == 0)
@@ -306,7 +308,7 @@ void asking_handle_query(struct router *r, struct session *s,
 			return;
 		}
 		if (!wait_along(r, s, &q->ids[i]))
-			send_info(r, s, &q->ids[i]);
+			asking_send_info(r, s, &q->ids[i]);
 	}
 }
 
@@ -345,11 +347,24 @@ static bool learn(struct router *r, const struct msg_peer_info *info)
 		r->n.n_info_rejected++;
 		return false;
 	}
+	telling_learnt(r, &info->id);
 	outbox_event(&r->out,
 		     &(struct router_event){ .type = ROUTER_IDENTITY,
 					     .peer = who.id },
 		     NULL);
 	return true;
+}
+
+static void take_unasked(struct router *r, struct session *s,
+			 const struct msg_peer_info *info, nsec now)
+{
+	if (keyring_peek(r, &info->id) != NULL ||
+	    !telling_accepts(r, s->peer, now)) {
+		r->n.n_info_rejected++;
+		return;
+	}
+	if (learn(r, info))
+		end_ready(r, now);
 }
 
 void asking_handle_info(struct router *r, struct session *s,
@@ -358,7 +373,7 @@ void asking_handle_info(struct router *r, struct session *s,
 	struct asked *a = asked_find(r, s->no, &info->id);
 
 	if (a == NULL) {
-		r->n.n_info_rejected++;
+		take_unasked(r, s, info, now);
 		return;
 	}
 	if (!learn(r, info))

@@ -9,7 +9,8 @@
  * A node that passes ANSWER or OPEN on asks for the nodes named on the side
  * that it came from, but does not wait; when the next node asks it in turn, it
  * answers as soon as it knows.  So the certificates travel one hop behind the
- * message, and the ends wait for one round trip rather than for one a hop.
+ * message, and the ends wait for one round trip rather than for one a hop.  What
+ * is told without a question spares that, too: telling.h.
  */
 #pragma once
 
@@ -56,6 +57,10 @@ bool asking_park(struct router *r, struct session *s, const struct msg *m,
 /* The keyring has a new identity.  What waited for it is handled by a timer
  * that fires at once: there the time is known. */
 void asking_learnt(struct router *r, const struct node_id *id);
+
+/* A certificate, and who has it; an empty one if we do not. */
+void asking_send_info(struct router *r, struct session *s,
+		      const struct node_id *id);
 
 void asking_handle_query(struct router *r, struct session *s,
 			 const struct msg_peer_query *q, nsec now);

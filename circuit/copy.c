@@ -109,6 +109,8 @@ struct msg_probe *copy_send(struct router *r, struct copy *c,
 	memcpy(p->hops.hop, c->hops, c->n_hops * sizeof *c->hops);
 	p->deadline_ms = (uint32_t)(wait / NS_PER_MS);
 	replies_expect(&c->replies, to->no, &to->told);
+	if (!e->is_flood)
+		telling_note_probe(to->peer);
 	return p;
 }
 

@@ -23,6 +23,7 @@
 #include "circuit/seek.h"
 #include "circuit/success.h"
 #include "circuit/table.h"
+#include "circuit/telling.h"
 #include "circuit/timer.h"
 #include "circuit/trace.h"
 #include "circuit/tree.h"
@@ -58,6 +59,7 @@ struct router {
 	struct label_table *labels;
 	struct keyring keyring;
 	struct asking asking;
+	struct id_ring learnt;
 	struct neighbours neighbours;
 	struct floods floods;
 	struct rings rings;

@@ -14,6 +14,7 @@
 
 #include "circuit/router.h"
 #include "circuit/table.h"
+#include "circuit/telling.h"
 #include "proto/base/bucket.h"
 
 struct circuit_side;
@@ -42,6 +43,7 @@ struct neighbour {
 	struct tree_peer *trees; /* NULL while no session is up */
 	struct bucket tests, receipts;
 	struct bucket own_tests; /* which we begin ourselves */
+	struct telling telling;
 	struct origin_quota *origins;
 	unsigned n_seen;     /* probes remembered that it brought first */
 	unsigned n_open_ids; /* likewise of OPENs */

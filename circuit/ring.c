@@ -73,6 +73,7 @@ void ring_send_steered(struct router *r, struct ring *g,
 		       uint16_t budget, nsec wait)
 {
 	steer_write(r, ring_send(r, g, s, wait), how, budget);
+	telling_note_probe(s->peer);
 }
 
 static void sign(const struct router *r, struct ring *g)

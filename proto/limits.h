@@ -181,6 +181,11 @@
 #define PEER_QUERY_RATE    50
 #define PEER_QUERY_BURST   200
 #define PEER_QUERY_IDS_MAX 64
+/* Certificates told unasked: for each probe that a neighbour was sent, in
+ * stock, and those remembered as told, or new. */
+#define TELL_PER_PROBE    8
+#define TELL_MAX          64
+#define TELL_REMEMBER_MAX 64
 
 /* Packets, protocol.md 4 */
 #define LABEL_BYTES       4
