@@ -93,9 +93,11 @@ static struct request *awaited(struct router *r, const struct session *s,
 static const struct stored_record *left_over(struct router *r,
 					     const struct request *q, nsec now)
 {
-	return q->type == MSG_LOOKUP && q->is_handed && tree_is_root(r, q->tree)
-		       ? record_kept(r, &q->id, now)
-		       : NULL;
+	const struct stored_record *f = NULL;
+
+	if (q->type == MSG_LOOKUP && q->is_handed && tree_is_root(r, q->tree))
+		f = record_kept(r, &q->id, now);
+	return f != NULL && f->issued_ms > q->newer_than_ms ? f : NULL;
 }
 
 /* It brought nothing: those who wait are told. */
@@ -133,11 +135,13 @@ static bool ask_the_root(struct router *r, const struct request *q, nsec now)
 				    : REQUEST_WAIT_MAX_NS + REQUEST_LATE_NS,
 			    now);
 	again->from = q->from;
+	again->newer_than_ms = q->newer_than_ms;
 	core_send(r, w.to->no, MSG_LOOKUP)->lookup =
 		(struct msg_lookup){ .nonce = q->key.nonce,
 				     .tree = q->tree,
 				     .hops_left = REQUEST_HOPS_MAX,
-				     .id = q->id };
+				     .id = q->id,
+				     .newer_than_ms = q->newer_than_ms };
 	return true;
 }
 

@@ -32,8 +32,9 @@ struct request {
 	struct node_id id;  /* whose record */
 	session_no from;    /* 0: our own */
 	uint8_t tree;
-	bool is_late;   /* our own: we do not wait for it any more */
-	bool is_handed; /* to a member, by us */
+	uint64_t newer_than_ms; /* a LOOKUP: older ones do not help */
+	bool is_late;           /* our own: we do not wait for it any more */
+	bool is_handed;         /* to a member, by us */
 	struct timer timer;
 	UT_hash_handle hh;
 };

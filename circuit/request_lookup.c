@@ -17,6 +17,7 @@ struct lookup {
 	unsigned tried; /* a bit for each replica, in this pass */
 	unsigned pass;
 	struct nonce nonce; /* of the last try */
+	uint64_t newer_than_ms;
 	unsigned n_absent;
 	struct node_id absent[RECORD_REPLICAS]; /* who said so */
 	UT_hash_handle hh;
@@ -75,17 +76,20 @@ static bool send(struct router *r, struct lookup *l, unsigned tree, nsec now)
 {
 	struct msg_lookup *out;
 	struct request_way w;
+	struct request *q;
 
 	if (l->pass > 0 ? !request_way_around(r, tree, l->pass, &w)
 			: !request_way(r, &l->id, tree, NULL, NULL, &w, now))
 		return false;
-	l->nonce = request_own(r, MSG_LOOKUP, &l->id, tree, &w, now)->key.nonce;
+	q = request_own(r, MSG_LOOKUP, &l->id, tree, &w, now);
+	q->newer_than_ms = l->newer_than_ms;
+	l->nonce = q->key.nonce;
 	out = &core_send(r, w.to->no, MSG_LOOKUP)->lookup;
 	out->nonce = l->nonce;
 	out->tree = (uint8_t)tree;
 	out->hops_left = REQUEST_HOPS_MAX;
 	out->id = l->id;
-	out->newer_than_ms = record_forgotten(r, &l->id);
+	out->newer_than_ms = q->newer_than_ms;
 	out->has_appointment = w.is_over;
 	if (w.is_over)
 		out->appointment = w.appointment;
@@ -149,9 +153,14 @@ static bool try_all(struct router *r, struct lookup *l, nsec now)
 
 static void go_on(struct router *r, struct lookup *l, nsec now)
 {
-	for (; l->pass < PASSES; l->pass++, l->tried = 0)
+	for (; l->pass < PASSES; l->pass++, l->tried = 0) {
+		if (l->pass > 0 && record_cached(r, &l->id, now) != NULL) {
+			end(r, l, LOOKUP_FOUND, now);
+			return;
+		}
 		if (try_all(r, l, now))
 			return;
+	}
 	end(r, l, l->n_absent >= ABSENT_ENOUGH ? LOOKUP_ABSENT : LOOKUP_FAILED,
 	    now);
 }
@@ -170,6 +179,7 @@ void lookup_start(struct router *r, const struct node_id *id, nsec now)
 	}
 	l = mem_new(l);
 	l->id = *id;
+	l->newer_than_ms = record_forgotten(r, id);
 	TABLE_ADD(&r->table_key, hh, r->requests.lookups, id, sizeof l->id, l);
 	go_on(r, l, now);
 }
@@ -189,17 +199,38 @@ void lookup_failed(struct router *r, const struct request *q, nsec now)
 		go_on(r, l, now);
 }
 
-/* What is older than the one that led nowhere helps no more than nothing. */
+/* Whether the owner was in a tree that we are in: else nothing can be steered
+ * by it. */
+static bool shares_a_root(const struct router *r, const struct record *rec)
+{
+	for (unsigned t = 0; t < TREES; t++) {
+		const struct coord *at = &rec->at.tree[t];
+		const struct node_id *root = tree_root(r, t);
+
+		if (root != NULL && at->n > 0 && id_equal(&at->hop[0].id, root))
+			return true;
+	}
+	return false;
+}
+
+/* What is older than the one that led nowhere helps no more than nothing.  One
+ * from before the roots have changed is better than none, but another replica
+ * may have a newer one. */
 void lookup_found(struct router *r, const struct request *q, nsec now)
 {
 	struct lookup *l = lookup_find(r, &q->id);
+	const struct record *rec;
 
 	if (l == NULL)
 		return;
-	if (record_cached(r, &q->id, now) != NULL)
+	rec = record_cached(r, &q->id, now);
+	if (rec != NULL && (l->pass > 0 || shares_a_root(r, rec))) {
 		end(r, l, LOOKUP_FOUND, now);
-	else
-		lookup_failed(r, q, now);
+		return;
+	}
+	if (rec != NULL)
+		l->newer_than_ms = rec->issued_ms;
+	lookup_failed(r, q, now);
 }
 
 void lookup_absent(struct router *r, const struct request *q,

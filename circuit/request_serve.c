@@ -49,24 +49,25 @@ static void refuse(struct router *r, struct session *s,
 	request_refuse(r, s->no, nonce, code_of[seat]);
 }
 
-/* Remembers where it came from; false if it goes no further, and then it was
+/* Remembers where it came from; NULL if it goes no further, and then it was
  * refused. */
-static bool pass_on(struct router *r, struct session *s, enum msg_type type,
-		    const struct nonce *nonce, const struct node_id *id,
-		    unsigned tree, unsigned hops_left,
-		    const struct request_way *w, nsec now)
+static struct request *pass_on(struct router *r, struct session *s,
+			       enum msg_type type, const struct nonce *nonce,
+			       const struct node_id *id, unsigned tree,
+			       unsigned hops_left, const struct request_way *w,
+			       nsec now)
 {
 	struct request *q;
 
 	if (hops_left == 0 ||
 	    request_find(r, nonce, &w->to->peer->id) != NULL) {
 		refuse(r, s, nonce, SEAT_NONE);
-		return false;
+		return NULL;
 	}
 	if (HASH_COUNT(r->requests.all) >= REQUESTS_PENDING_MAX) {
 		r->n.n_request_full++;
 		request_refuse(r, s->no, nonce, NO_RECORD_RATE);
-		return false;
+		return NULL;
 	}
 	q = request_add(r, type, nonce, id, tree, w,
 			w->is_handed ? request_wait(r, tree, w, now)
@@ -74,7 +75,7 @@ static bool pass_on(struct router *r, struct session *s, enum msg_type type,
 			now);
 	q->from = s->no;
 	r->n.n_handed_over += w->is_handed;
-	return true;
+	return q;
 }
 
 /* ---- STORE ------------------------------------------------------------- */
@@ -164,8 +165,8 @@ static void pass_store(struct router *r, struct session *s,
 		refuse(r, s, &m->nonce, SEAT_NONE);
 		return;
 	}
-	if (!pass_on(r, s, MSG_STORE, &m->nonce, id, m->tree, m->hops_left, &w,
-		     now))
+	if (pass_on(r, s, MSG_STORE, &m->nonce, id, m->tree, m->hops_left, &w,
+		    now) == NULL)
 		return;
 	out = &core_send(r, w.to->no, MSG_STORE)->store;
 	*out = *m;
@@ -254,6 +255,7 @@ static void pass_lookup(struct router *r, struct session *s,
 {
 	struct msg_lookup *out;
 	struct request_way w;
+	struct request *q;
 
 	if (!request_way(r, &m->id, m->tree,
 			 m->has_appointment ? &m->appointment : NULL, s->peer,
@@ -261,9 +263,11 @@ static void pass_lookup(struct router *r, struct session *s,
 		refuse(r, s, &m->nonce, SEAT_NONE);
 		return;
 	}
-	if (!pass_on(r, s, MSG_LOOKUP, &m->nonce, &m->id, m->tree, m->hops_left,
-		     &w, now))
+	q = pass_on(r, s, MSG_LOOKUP, &m->nonce, &m->id, m->tree, m->hops_left,
+		    &w, now);
+	if (q == NULL)
 		return;
+	q->newer_than_ms = m->newer_than_ms;
 	out = &core_send(r, w.to->no, MSG_LOOKUP)->lookup;
 	*out = *m;
 	out->hops_left--;

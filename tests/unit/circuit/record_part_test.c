@@ -408,6 +408,52 @@ static void what_a_new_member_does_not_have_the_root_may(void **state)
 	mesh_free(lab.m);
 }
 
+struct offers {
+	size_t by;
+	uint64_t issued_ms;
+	unsigned n;
+};
+
+static bool counts_offers(void *ctx, size_t from, size_t to, struct msg *m)
+{
+	struct offers *o = ctx;
+
+	(void)to;
+	o->n += from == o->by && m->type == MSG_FOUND &&
+		m->found.record.issued_ms == o->issued_ms;
+	return true;
+}
+
+/* It has led the asker nowhere, and will not do better a second time. */
+static void what_led_nowhere_the_root_keeps_to_itself(void **state)
+{
+	struct record_lab lab = record_lab_new_large();
+	const struct node_id *id = id_of(&lab, lab.target);
+	size_t asker = below_root(&lab, member_for(&lab, 0, id));
+	struct router *member = mesh_router(lab.m, member_for(&lab, 0, id));
+	struct router *r = mesh_router(lab.m, asker);
+	struct record *rec = mem_new(rec);
+	struct offers offers = { lab.replica[0], 0, 0 };
+
+	(void)state;
+	*rec = record_lab_record(&lab, lab.target);
+	offers.issued_ms = rec->issued_ms;
+	stored_remove(&member->records.kept,
+		      record_kept(member, id, mesh_now(lab.m)));
+	parts_deinit(member);
+	assert_true(record_keep(root_of(&lab, 0), rec, mesh_now(lab.m)));
+	mesh_set_filter(lab.m, counts_offers, &offers);
+	assert_true(record_lab_looks_up(&lab, asker, id));
+	assert_int_equal(offers.n, 1);
+	forget_found(&lab);
+	record_cache(r, rec, mesh_now(lab.m));
+	record_forget(r, id, mesh_now(lab.m));
+	record_lab_looks_up(&lab, asker, id);
+	assert_int_equal(offers.n, 1);
+	free(rec);
+	mesh_free(lab.m);
+}
+
 /* ---- the office -------------------------------------------------------- */
 
 static struct record volunteer(const struct record_lab *lab, unsigned i)
@@ -579,6 +625,7 @@ int main(void)
 			a_member_that_boasts_does_not_make_the_network_large),
 		cmocka_unit_test(a_root_falls_back_on_what_it_has),
 		cmocka_unit_test(what_a_new_member_does_not_have_the_root_may),
+		cmocka_unit_test(what_led_nowhere_the_root_keeps_to_itself),
 		cmocka_unit_test(an_office_has_room_for_so_many),
 		cmocka_unit_test(only_volunteers_of_this_tree_register),
 		cmocka_unit_test(an_office_opens_with_so_many_volunteers),

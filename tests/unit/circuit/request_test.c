@@ -96,6 +96,70 @@ static void a_record_that_led_nowhere_is_not_taken_from_a_cache(void **state)
 	mesh_free(lab.m);
 }
 
+/* The k-th replica has a record from before all roots have changed. */
+static void spoil_with_old_roots(struct record_lab *lab, unsigned k)
+{
+	struct router *r = mesh_router(lab->m, lab->replica[k]);
+	struct record *rec = mem_new(rec);
+	nsec now = mesh_now(lab->m);
+
+	*rec = record_lab_record(lab, lab->target);
+	rec->issued_ms = kept_by(lab, k)->issued_ms - 1;
+	for (unsigned t = 0; t < TREES; t++)
+		rec->at.tree[t].hop[0].id.b[0] ^= 1;
+	record_lab_sign(lab, lab->target, rec);
+	stored_remove(&r->records.kept, kept_by(lab, k));
+	assert_true(record_keep(r, rec, now));
+	free(rec);
+}
+
+static bool asker_knows_a_root(const struct record_lab *lab)
+{
+	struct router *r = mesh_router(lab->m, lab->asker);
+	const struct record *rec = record_cached(
+		r, record_lab_id(lab, lab->target), mesh_now(lab->m));
+
+	return id_equal(&rec->at.tree[lab->tree[1]].hop[0].id,
+			tree_root(r, lab->tree[1]));
+}
+
+static void a_record_of_roots_that_are_gone_is_not_the_last_word(void **state)
+{
+	struct record_lab lab = record_lab_new();
+
+	(void)state;
+	spoil_with_old_roots(&lab, 0);
+	assert_true(record_lab_finds_target(&lab));
+	assert_int_equal(record_lab_asker_counts(&lab)->n_sent[MSG_LOOKUP], 2);
+	assert_true(asker_knows_a_root(&lab));
+	mesh_free(lab.m);
+}
+
+/* The owner would know better, if it is on the way. */
+static bool keeps_from_target(void *ctx, size_t from, size_t to, struct msg *m)
+{
+	const struct record_lab *lab = ctx;
+
+	(void)from;
+	return m->type != MSG_LOOKUP || to != lab->target;
+}
+
+/* Each replica is asked once: it is better than nothing. */
+static void a_record_of_roots_that_are_gone_is_taken_in_the_end(void **state)
+{
+	struct record_lab lab = record_lab_new();
+
+	(void)state;
+	for (unsigned k = 0; k < RECORD_REPLICAS; k++)
+		spoil_with_old_roots(&lab, k);
+	mesh_set_filter(lab.m, keeps_from_target, &lab);
+	assert_true(record_lab_finds_target(&lab));
+	assert_int_equal(record_lab_asker_counts(&lab)->n_sent[MSG_LOOKUP],
+			 RECORD_REPLICAS);
+	assert_false(asker_knows_a_root(&lab));
+	mesh_free(lab.m);
+}
+
 static void a_node_on_the_way_answers_for_itself(void **state)
 {
 	struct record_lab lab = record_lab_new();
@@ -421,6 +485,10 @@ int main(void)
 		cmocka_unit_test(a_relay_answers_from_what_it_passed_on_lately),
 		cmocka_unit_test(
 			a_record_that_led_nowhere_is_not_taken_from_a_cache),
+		cmocka_unit_test(
+			a_record_of_roots_that_are_gone_is_not_the_last_word),
+		cmocka_unit_test(
+			a_record_of_roots_that_are_gone_is_taken_in_the_end),
 		cmocka_unit_test(a_node_on_the_way_answers_for_itself),
 		cmocka_unit_test(two_replicas_prove_that_there_is_no_record),
 		cmocka_unit_test(a_replica_counts_itself_as_one_of_the_two),
