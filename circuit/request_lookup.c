@@ -165,6 +165,17 @@ static void go_on(struct router *r, struct lookup *l, nsec now)
 	    now);
 }
 
+/* Where members keep the records nobody knows which one is nearest: two are
+ * asked at once.  If the first one asked fails that is not noticed; the second
+ * one leads on. */
+static void ask_another(struct router *r, const struct node_id *id, nsec now)
+{
+	struct lookup *l = lookup_find(r, id);
+
+	if (l != NULL && trees_n_nodes(r, now) >= r->config.directory_from)
+		try_all(r, l, now);
+}
+
 void lookup_start(struct router *r, const struct node_id *id, nsec now)
 {
 	struct lookup *l;
@@ -182,6 +193,7 @@ void lookup_start(struct router *r, const struct node_id *id, nsec now)
 	l->newer_than_ms = record_forgotten(r, id);
 	TABLE_ADD(&r->table_key, hh, r->requests.lookups, id, sizeof l->id, l);
 	go_on(r, l, now);
+	ask_another(r, id, now);
 }
 
 /* ---- what came of them ------------------------------------------------- */
