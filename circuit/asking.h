@@ -9,7 +9,7 @@
  * A node that passes ANSWER or OPEN on asks for the nodes named on the side
  * that it came from, but does not wait; when the next node asks it in turn, it
  * answers as soon as it knows.  So the certificates travel one hop behind the
- * message, and the ends wait for one round trip rather than for one a hop.  What
+ * message, and the ends wait for one round trip rather than for one a hop. What
  * is told without a question spares that, too: telling.h.
  */
 #pragma once
