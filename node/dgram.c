@@ -6,10 +6,6 @@
 
 #include "proto/base/mem.h"
 
-enum {
-	READ_BYTES = 65536
-};
-
 struct dgram {
 	uv_udp_t uv;
 	struct loop *loop;
@@ -32,11 +28,10 @@ void dgram_close(struct dgram *d)
 static void read_room(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 {
 	/* Filled and handed to received() before anything else runs. */
-	static _Thread_local uint8_t buffer[READ_BYTES];
+	struct dgram *d = h->data;
 
-	(void)h;
 	(void)suggested;
-	*out = uv_buf_init((char *)buffer, sizeof buffer);
+	*out = uv_buf_init((char *)loop_scratch(d->loop), LOOP_SCRATCH_BYTES);
 }
 
 static void received(uv_udp_t *uv, ssize_t n, const uv_buf_t *b,

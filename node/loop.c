@@ -41,6 +41,8 @@ struct loop {
 	int timer_fd;
 	nsec armed;
 	uv_poll_t timer_poll;
+
+	uint8_t *scratch;
 };
 
 static nsec clock_mono(void)
@@ -270,8 +272,14 @@ struct loop *loop_new(void)
 	uv_poll_start(&l->timer_poll, UV_READABLE, timer_ready);
 	uv_prepare_init(&l->uv, &l->prepare);
 	uv_prepare_start(&l->prepare, turn_end);
+	l->scratch = mem_calloc(LOOP_SCRATCH_BYTES, 1);
 	loop_turn(l);
 	return l;
+}
+
+uint8_t *loop_scratch(struct loop *l)
+{
+	return l->scratch;
 }
 
 void loop_free(struct loop *l)
@@ -289,6 +297,7 @@ void loop_free(struct loop *l)
 	uv_loop_close(&l->uv);
 	close(l->timer_fd);
 	free(l->heap);
+	free(l->scratch);
 	free(l->deferred);
 	free(l);
 }

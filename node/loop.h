@@ -32,6 +32,11 @@ nsec loop_now(const struct loop *l);
 /* Milliseconds since 1970, likewise. */
 uint64_t loop_wall_ms(const struct loop *l);
 
+/* Room for one read, handed on before anything else runs: one for all who read
+ * in this loop. */
+#define LOOP_SCRATCH_BYTES 65536
+uint8_t *loop_scratch(struct loop *l);
+
 /* ---- timers ---- embedded in their owner; zero-initialised is unset. */
 struct timer {
 	nsec at;

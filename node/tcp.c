@@ -7,7 +7,6 @@
 #include "proto/base/mem.h"
 
 enum {
-	READ_BYTES = 65536,
 	KEEPALIVE_S = 60,
 	QUEUE_MIN_BYTES = 4096,
 	QUEUE_KEPT_BYTES = 16384, /* while idle */
@@ -256,17 +255,17 @@ static void read_room(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 {
 	/* libuv reads into it right after this call and hands it to
 	 * read_done(): nothing in it outlives a callback. */
-	static _Thread_local uint8_t buffer[READ_BYTES];
 	struct tcp *t = h->data;
-	size_t room = sizeof buffer;
+	size_t room = LOOP_SCRATCH_BYTES;
 
 	(void)suggested;
 	loop_turn(t->loop);
 	if (t->ev->room != NULL)
 		room = t->ev->room(t->ctx);
-	if (room > sizeof buffer)
-		room = sizeof buffer;
-	*out = uv_buf_init((char *)buffer, (unsigned)(room > 0 ? room : 1));
+	if (room > LOOP_SCRATCH_BYTES)
+		room = LOOP_SCRATCH_BYTES;
+	*out = uv_buf_init((char *)loop_scratch(t->loop),
+			   (unsigned)(room > 0 ? room : 1));
 }
 
 static void read_done(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
