@@ -189,6 +189,25 @@ static const struct field tun_fields[] = {
 };
 #undef F
 
+#define F(name) FIELD(splicer_counts, name)
+static const struct field splicer_fields[] = {
+	F(asked),   F(joined),  F(served),  F(elsewhere),
+	F(refused), F(blocked), F(no_room),
+};
+#undef F
+
+#define F(name) FIELD(tun_splice_counts, name)
+static const struct field splice_fields[] = {
+	F(flows), F(back), F(again), F(foreign), F(full), F(evicted),
+};
+#undef F
+
+#define F(name) FIELD(bridge_set, name)
+static const struct field bridge_fields[] = {
+	F(made), F(open), F(clean), F(reset_near), F(reset_far), F(timed_out),
+};
+#undef F
+
 #define F(name) FIELD(peers_counters, name)
 static const struct field peer_fields[] = {
 	F(down),
@@ -239,6 +258,17 @@ static void group(json_t *o, const char *name, const void *base,
 
 #define GROUP(o, name, base, list) group(o, name, base, list, ARRAY_LEN(list))
 
+static void splicing(json_t *o, const struct splicer *sp)
+{
+	json_t *g = json_object();
+
+	fields(g, splicer_counts(sp), splicer_fields,
+	       ARRAY_LEN(splicer_fields));
+	fields(g, splicer_table(sp), splice_fields, ARRAY_LEN(splice_fields));
+	fields(g, splicer_bridged(sp), bridge_fields, ARRAY_LEN(bridge_fields));
+	json_object_set_new(o, "splicing", g);
+}
+
 json_t *api_get_counters(void *ctx, const struct api_request *r, int *status)
 {
 	const struct api_handlers *h = ctx;
@@ -269,6 +299,8 @@ json_t *api_get_counters(void *ctx, const struct api_request *r, int *status)
 	GROUP(o, "services", services_counts(n->services), service_fields);
 	if (n->tun != NULL)
 		GROUP(o, "tun", tun_counts(n->tun), tun_fields);
+	if (n->splicer != NULL)
+		splicing(o, n->splicer);
 	GROUP(o, "echo", echo_counters(n->echo), echo_fields);
 	GROUP(o, "store", store_counters(n->store), store_fields);
 	GROUP(o, "api", api_counters(h->api), api_fields);

@@ -109,8 +109,10 @@ static json_t *store(const struct node *n)
 
 static json_t *tun(const struct node *n)
 {
-	return json_pack("{s:b, s:b, s:s}", "enabled", n->config.tun.enabled,
-			 "up", n->tun != NULL, "name", n->config.tun.name);
+	return json_pack("{s:b, s:b, s:s, s:b}", "enabled",
+			 n->config.tun.enabled, "up", n->tun != NULL, "name",
+			 n->config.tun.name, "splice",
+			 n->splicer != NULL && splicer_is_on(n->splicer));
 }
 
 static json_t *windows(const struct node *n)

@@ -69,6 +69,7 @@ struct stream {
 	struct node_hash expected; /* of the peer's key, by the user */
 	char host[256];
 	uint16_t port;
+	uint16_t source_port; /* of the app; 0: not to be spliced */
 	const struct stream_events *ev;
 	void *ctx;
 	enum stream_error why;

@@ -47,6 +47,13 @@ static nghttp3_ssize read_data(nghttp3_conn *h3, int64_t id, nghttp3_vec *vec,
 
 /* ---- requests and responses ---- */
 
+static const char *protocol_of(const struct stream *s)
+{
+	if (s->is_ip)
+		return "connect-ip";
+	return s->source_port != 0 ? SPLICE_PROTOCOL : "connect-udp";
+}
+
 static size_t request_fields(struct channel *c, struct stream *s,
 			     nghttp3_nv nv[6], char *authority, char *path)
 {
@@ -54,7 +61,7 @@ static size_t request_fields(struct channel *c, struct stream *s,
 	size_t n = 0;
 
 	make_nv(&nv[n++], ":method", "CONNECT");
-	if (s->kind == STREAM_TCP && !s->is_ip) {
+	if (s->kind == STREAM_TCP && !s->is_ip && s->source_port == 0) {
 		snprintf(authority, 300,
 			 strchr(s->host, ':') != NULL ? "[%s]:%u" : "%s:%u",
 			 s->host, s->port);
@@ -63,15 +70,18 @@ static size_t request_fields(struct channel *c, struct stream *s,
 	}
 	name_of_id(host, &c->peer);
 	snprintf(authority, 300, "%s", host);
-	make_nv(&nv[n++], ":protocol", s->is_ip ? "connect-ip" : "connect-udp");
+	make_nv(&nv[n++], ":protocol", protocol_of(s));
 	make_nv(&nv[n++], ":scheme", "https");
 	make_nv(&nv[n++], ":authority", authority);
 	if (s->is_ip)
 		text_copy(path, 1024, MASQUE_IP_PATH);
+	else if (s->source_port != 0)
+		splice_path_write(path, 1024, s->port, s->source_port);
 	else
 		masque_udp_path_write(path, 1024, s->host, s->port);
 	make_nv(&nv[n++], ":path", path);
-	make_nv(&nv[n++], "capsule-protocol", "?1");
+	if (s->source_port == 0)
+		make_nv(&nv[n++], "capsule-protocol", "?1");
 	return n;
 }
 
@@ -128,6 +138,8 @@ static enum stream_error error_of_status(int status)
 		return STREAM_HOST_UNKNOWN;
 	case 429:
 		return STREAM_LIMIT;
+	case 501:
+		return STREAM_UNSUPPORTED;
 	case 502:
 		return STREAM_REFUSED;
 	case 503:
@@ -264,6 +276,12 @@ static void judge_request(struct channel *c, struct stream *s)
 	if (f->protocol[0] == '\0') {
 		if (!authority_parse(s->host, &s->port, f->authority,
 				     strlen(f->authority))) {
+			refuse_bad(s, 400);
+			return;
+		}
+	} else if (strcmp(f->protocol, SPLICE_PROTOCOL) == 0) {
+		if (!splice_path_parse(&s->port, &s->source_port, f->path,
+				       strlen(f->path))) {
 			refuse_bad(s, 400);
 			return;
 		}

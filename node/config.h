@@ -72,6 +72,7 @@ struct config {
 		char name[16]; /* default qanat0 */
 		uint16_t mtu;  /* 0: auto */
 		bool offload;
+		bool splice;
 	} tun;
 	struct {
 		bool enabled;                    /* false with `listen = off` */

@@ -69,6 +69,10 @@ const struct config_key config_keys[] = {
 	  .min = 1280, .max = 9000, .unit = "bytes", .help = "largest packet" },
 	{ "tun", "offload", &config_on_off, AT(tun.offload), .def = "on",
 	  .help = "pass many packets to and from the kernel as one" },
+	{ "tun", "splice", &config_on_off, AT(tun.splice), .def = "on",
+	  .help = "carry TCP as streams, which recover from loss on their "
+		  "own, where the other node does so too",
+	  .is_live = true },
 
 	{ "socks", "listen", &config_socks_listen, AT(socks.listen),
 	  .def = "127.0.0.1:1080", .help = "TCP addresses, or off" },

@@ -196,6 +196,19 @@ static void request_came(void *ctx, struct stream *s)
 		services_stream(n->services, s);
 }
 
+static void open_splicer(struct node *n)
+{
+	const struct credentials *c = &n->credentials;
+	uint8_t secret[16];
+
+	randombytes_buf(secret, sizeof secret);
+	n->splicer = splicer_new(n->loop, n->overlay->dests, &c->net,
+				 &c->self.id, secret, &tun_splicer_io, n->tun);
+	splicer_set_on(n->splicer, n->config.tun.splice);
+	tun_set_splicer(n->tun, n->splicer);
+	services_set_splicer(n->services, n->splicer);
+}
+
 /* Without a TUN the node still serves SOCKS: a hint is logged. */
 static void open_tun(struct node *n)
 {
@@ -215,6 +228,8 @@ static void open_tun(struct node *n)
 	}
 	n->tun = tun_new(n->loop, link.fd, link.has_vnet, n->overlay->dests,
 			 n->services, &c->net, &c->self.id);
+	if (n->tun != NULL)
+		open_splicer(n);
 	services_tun_up(n->services);
 	log_info("TUN up: name=%s mtu=%u", link.name, mtu);
 }
@@ -275,6 +290,8 @@ static void on_stop(uv_signal_t *signal, int number)
 	log_info("stopping: signal=%d streams=%zu", number, count_streams(n));
 	n->stop_at = loop_now(n->loop) + DRAIN_NS;
 	overlay_drain(n->overlay);
+	if (n->splicer != NULL)
+		splicer_set_on(n->splicer, false);
 	n->drain.fire = drain_fired;
 	loop_timer_set(n->loop, &n->drain, loop_now(n->loop) + DRAIN_LOOK_NS);
 }
@@ -463,6 +480,8 @@ int node_reload(struct node *n, char *why, size_t why_cap)
 		return rv;
 	}
 	services_reload(n->services, fresh);
+	if (n->splicer != NULL)
+		splicer_set_on(n->splicer, fresh->tun.splice);
 	neighbours_reload(n->neighbours, fresh);
 	log_set_level(fresh->node.log);
 	config_needs_restart(why, why_cap, &n->config, fresh);
@@ -489,9 +508,13 @@ void node_free(struct node *n)
 		loop_turn(n->loop);
 	socks_free(n->socks);
 	api_handlers_free(n->api);
-	tun_free(n->tun);
+	/* Apps whose flows end here see a reset: the TUN goes last. */
+	if (n->splicer != NULL)
+		splicer_stop(n->splicer);
 	echo_free(n->echo);
 	services_free(n->services);
+	tun_free(n->tun);
+	splicer_free(n->splicer);
 	/* The sessions tell the neighbours of their end. */
 	overlay_free(n->overlay);
 	protect_free(n->protect);

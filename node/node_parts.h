@@ -34,8 +34,9 @@ struct node {
 	struct services *services;
 	struct echo *echo;
 	struct api_handlers *api;
-	struct tun *tun;     /* NULL: SOCKS only */
-	struct socks *socks; /* NULL: off */
+	struct tun *tun;         /* NULL: SOCKS only */
+	struct splicer *splicer; /* NULL: no TUN */
+	struct socks *socks;     /* NULL: off */
 	struct timer minute, drain;
 	nsec stop_at; /* 0: not stopping */
 	uv_signal_t signals[3];

@@ -95,6 +95,11 @@ void services_reload(struct services *s, const struct config *c)
 		service_forwards_refresh(s);
 }
 
+void services_set_splicer(struct services *s, struct splicer *sp)
+{
+	s->splicer = sp;
+}
+
 void services_tun_up(struct services *s)
 {
 	s->is_tun_up = true;
@@ -133,12 +138,27 @@ static void add_loopback4(struct serving *v, uint16_t port)
 	e->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 }
 
+static bool is_here(const struct services *s, const struct service_rule *rule)
+{
+	return !rule->has_to ||
+	       (rule->to.sa.sa_family == AF_INET6 &&
+		endpoint_port(&rule->to) == rule->port &&
+		memcmp(&rule->to.in6.sin6_addr, s->rules.self.b,
+		       sizeof s->rules.self.b) == 0);
+}
+
 /* `to`; or the port on our overlay address, and without a TUN, on loopback. */
 static void choose_targets(struct serving *v, const struct service_rule *rule)
 {
 	const struct services *s = v->services;
 	struct in6_addr self;
 
+	v->port = rule->port;
+	v->is_spliced = stream_source(v->stream) != 0 && is_here(s, rule);
+	if (v->is_spliced) {
+		v->n_to = 1;
+		return;
+	}
 	if (rule->has_to) {
 		v->to[v->n_to++] = rule->to;
 	} else if (s->is_tun_up) {
@@ -155,10 +175,14 @@ static enum stream_error judge(struct services *s, const struct stream *stream,
 {
 	const struct node_id *peer = stream_peer(stream);
 	uint16_t port = stream_port(stream);
+	bool is_spliced = stream_source(stream) != 0;
 	uint8_t proto =
 		stream_kind(stream) == STREAM_TCP ? IPPROTO_TCP : IPPROTO_UDP;
 
-	if (!service_rules_host(&s->rules, stream_host(stream), port)) {
+	if (is_spliced && (s->splicer == NULL || !splicer_is_on(s->splicer)))
+		return STREAM_UNSUPPORTED;
+	if (!is_spliced &&
+	    !service_rules_host(&s->rules, stream_host(stream), port)) {
 		s->counts.n_host_unknown++;
 		return STREAM_HOST_UNKNOWN;
 	}
@@ -198,6 +222,8 @@ void services_stream(struct services *s, struct stream *stream)
 
 void serving_remove(struct serving *v)
 {
+	if (v->flow != NULL)
+		splicer_leave(v->services->splicer, v->flow);
 	DL_DELETE(v->services->serving, v);
 	service_peer_remove(v->services, &v->peer);
 	loop_timer_set(v->services->loop, &v->idle, TIME_NEVER);

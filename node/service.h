@@ -31,6 +31,11 @@ void services_reload(struct services *s, const struct config *c);
 /* Call when the TUN is up: opens the listeners on our overlay address. */
 void services_tun_up(struct services *s);
 
+struct splicer;
+/* With it TCP flows of other nodes' TUNs are served as well; it outlives `s`.
+ */
+void services_set_splicer(struct services *s, struct splicer *sp);
+
 /* An incoming stream: accepted or refused, now or when the local connect has
  * ended.  Host may be our name, our overlay address, a service's name or
  * "localhost"; anything else is STREAM_HOST_UNKNOWN. */

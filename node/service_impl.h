@@ -8,7 +8,8 @@
 #include "node/dgram.h"
 #include "node/service.h"
 #include "node/service_rule.h"
-#include "node/splice.h"
+#include "node/tcp_join.h"
+#include "node/splicer.h"
 
 #define SERVICE_CONNECT_NS  (10 * NS_PER_S)
 #define SERVICE_UDP_IDLE_NS (120 * NS_PER_S)
@@ -24,6 +25,7 @@ struct services {
 	struct loop *loop;
 	struct service_rules rules;
 	bool is_tun_up;
+	struct splicer *splicer; /* NULL: no TUN */
 	struct serving *serving;
 	struct service_peer *peers; /* those with streams, by id */
 	uint8_t hash_key[HASH_KEY_BYTES];
@@ -43,6 +45,10 @@ struct serving {
 	union endpoint to[2];
 	size_t n_to;
 	size_t i_to;
+
+	bool is_spliced;              /* as the app itself, to `port` */
+	struct tun_splice_flow *flow; /* once it connects */
+	uint16_t port;
 
 	struct tcp *tcp; /* while connecting */
 	enum stream_error why;

@@ -25,7 +25,7 @@ struct forwarding {
 	struct forwarding *prev, *next;
 	struct services *services;
 	struct node_id peer;
-	struct splice *splice;
+	struct tcp_join *joined;
 };
 
 static void forwarding_remove(struct forwarding *f)
@@ -35,7 +35,7 @@ static void forwarding_remove(struct forwarding *f)
 	free(f);
 }
 
-static void spliced(void *ctx)
+static void joined_ended(void *ctx)
 {
 	forwarding_remove(ctx);
 }
@@ -83,7 +83,7 @@ static void accepted(void *ctx, struct tcp *t)
 	g = mem_new(g);
 	g->services = s;
 	g->peer = peer;
-	g->splice = splice_new(s->loop, t, &rule->to, spliced, g);
+	g->joined = tcp_join_new(s->loop, t, &rule->to, joined_ended, g);
 	DL_APPEND(s->forwarding, g);
 }
 
@@ -186,7 +186,7 @@ void service_forwards_close(struct services *s)
 	while (s->forwards != NULL)
 		forward_close(s->forwards);
 	DL_FOREACH_SAFE (s->forwarding, g, next) {
-		splice_close(g->splice);
+		tcp_join_close(g->joined);
 		forwarding_remove(g);
 	}
 }

@@ -101,8 +101,11 @@ static void connected(void *ctx)
 	v->stream = NULL;
 	v->tcp = NULL;
 	stream_accept(stream);
-	v->bridge = bridge_new(v->services->loop, tcp, stream, NULL, 0, false,
-			       &v->services->counts.bridges, bridged, v);
+	v->bridge =
+		bridge_new(v->services->loop, tcp, stream, NULL, 0, false,
+			   v->is_spliced ? splicer_bridges(v->services->splicer)
+					 : &v->services->counts.bridges,
+			   bridged, v);
 	bridge_handle_early(v->bridge, v->early, v->n_early, v->is_ended);
 	free(v->early);
 	v->early = NULL;
@@ -125,6 +128,18 @@ static const struct tcp_events connecting = {
 	.failed = failed,
 };
 
+static void connect_spliced(struct serving *v)
+{
+	v->i_to = v->n_to;
+	v->tcp = splicer_connect(v->services->splicer, &v->peer, v->port,
+				 stream_source(v->stream), &connecting, v,
+				 &v->flow);
+	if (v->tcp != NULL)
+		return;
+	v->why = STREAM_LIMIT;
+	try_next(v);
+}
+
 static void try_next(struct serving *v)
 {
 	if (v->i_to == v->n_to) {
@@ -133,8 +148,11 @@ static void try_next(struct serving *v)
 		serving_remove(v);
 		return;
 	}
-	v->tcp = tcp_connect(v->services->loop, &v->to[v->i_to++],
-			     SERVICE_CONNECT_NS, &connecting, v);
+	if (v->is_spliced)
+		connect_spliced(v);
+	else
+		v->tcp = tcp_connect(v->services->loop, &v->to[v->i_to++],
+				     SERVICE_CONNECT_NS, &connecting, v);
 }
 
 void serving_tcp_start(struct serving *v)

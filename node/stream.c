@@ -28,6 +28,7 @@ const char *stream_error_text(enum stream_error e)
 		[STREAM_NET_UNREACHABLE] = "network unreachable",
 		[STREAM_RESET] = "reset",
 		[STREAM_LIMIT] = "too many streams",
+		[STREAM_UNSUPPORTED] = "not supported",
 	};
 
 	return e < STREAM_ERRORS && text[e] != NULL ? text[e] : "-";
@@ -169,6 +170,11 @@ void stream_expect(struct stream *s, const struct node_hash *key_hash)
 	s->expected = *key_hash;
 }
 
+void stream_set_source(struct stream *s, uint16_t port)
+{
+	s->source_port = port;
+}
+
 bool stream_expects(const struct stream *s, const struct node_hash *key_hash)
 {
 	return !s->has_expected || hash_equal(&s->expected, key_hash);
@@ -255,6 +261,7 @@ void stream_refuse(struct stream *s, enum stream_error why)
 		[STREAM_NOT_ALLOWED] = 403,     [STREAM_HOST_UNKNOWN] = 404,
 		[STREAM_LIMIT] = 429,           [STREAM_REFUSED] = 502,
 		[STREAM_NET_UNREACHABLE] = 503, [STREAM_TIMED_OUT] = 504,
+		[STREAM_UNSUPPORTED] = 501,
 	};
 
 	if (s->is_silenced || s->state != STREAM_ASKED)
@@ -403,6 +410,11 @@ const char *stream_host(const struct stream *s)
 uint16_t stream_port(const struct stream *s)
 {
 	return s->port;
+}
+
+uint16_t stream_source(const struct stream *s)
+{
+	return s->source_port;
 }
 
 size_t stream_datagram_max(const struct stream *s)

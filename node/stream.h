@@ -33,6 +33,7 @@ enum stream_error {
 	STREAM_NET_UNREACHABLE, /* the far host is unreachable: 503 (SOCKS 3) */
 	STREAM_RESET,           /* ended after it was open */
 	STREAM_LIMIT,           /* too many streams: 429 (SOCKS 1) */
+	STREAM_UNSUPPORTED,     /* not what the node does: 501 (SOCKS 1) */
 	STREAM_ERRORS,
 };
 const char *stream_error_text(enum stream_error e);
@@ -60,6 +61,11 @@ void stream_set_events(struct stream *s, const struct stream_events *ev,
  * hash.  If not it is not asked, and `closed` says STREAM_HOST_UNKNOWN. */
 void stream_expect(struct stream *s, const struct node_hash *key_hash);
 
+/* Likewise: asks for a TCP flow that is spliced, on behalf of the app at this
+ * port of our overlay address (protocol.md 7.10); the host says nothing then.
+ */
+void stream_set_source(struct stream *s, uint16_t port);
+
 /* The asked side answers once: accept, or refuse with the reason. */
 void stream_accept(struct stream *s);
 void stream_refuse(struct stream *s, enum stream_error why);
@@ -82,5 +88,7 @@ const struct node_id *stream_peer(const struct stream *s);
 /* On the asked side: the host and port that are asked for; borrowed. */
 const char *stream_host(const struct stream *s);
 uint16_t stream_port(const struct stream *s);
+/* 0: it is not to be spliced. */
+uint16_t stream_source(const struct stream *s);
 /* The largest UDP payload that fits. */
 size_t stream_datagram_max(const struct stream *s);

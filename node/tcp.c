@@ -354,10 +354,10 @@ static void connect_done(uv_connect_t *req, int status)
 		t->ev->connected(t->ctx);
 }
 
-struct tcp *tcp_connect(struct loop *l, const union endpoint *to, nsec timeout,
-			const struct tcp_events *ev, void *ctx)
+void tcp_begin(struct tcp *t, const union endpoint *to, nsec timeout,
+	       const struct tcp_events *ev, void *ctx)
 {
-	struct tcp *t = tcp_new(l);
+	struct loop *l = t->loop;
 	int rv;
 
 	loop_turn(l);
@@ -368,6 +368,27 @@ struct tcp *tcp_connect(struct loop *l, const union endpoint *to, nsec timeout,
 		fail_late(t, rv);
 	else
 		loop_timer_set(l, &t->late, loop_now(l) + timeout);
+}
+
+struct tcp *tcp_connect(struct loop *l, const union endpoint *to, nsec timeout,
+			const struct tcp_events *ev, void *ctx)
+{
+	struct tcp *t = tcp_new(l);
+
+	tcp_begin(t, to, timeout, ev, ctx);
+	return t;
+}
+
+struct tcp *tcp_bind(struct loop *l, const union endpoint *at, uint16_t *port)
+{
+	struct tcp *t = tcp_new(l);
+	union endpoint local;
+
+	if (uv_tcp_bind(&t->uv, &at->sa, 0) < 0 || !tcp_local(t, &local)) {
+		tcp_close(t);
+		return NULL;
+	}
+	*port = endpoint_port(&local);
 	return t;
 }
 

@@ -37,6 +37,11 @@ struct tcp_events {
 /* Connects; `failed` comes with -ETIMEDOUT after `timeout`. */
 struct tcp *tcp_connect(struct loop *l, const union endpoint *to, nsec timeout,
 			const struct tcp_events *ev, void *ctx);
+/* The same in two steps: first at an address of ours, with the port that is to
+ * be known before.  NULL: none is left, or the address is not there. */
+struct tcp *tcp_bind(struct loop *l, const union endpoint *at, uint16_t *port);
+void tcp_begin(struct tcp *t, const union endpoint *to, nsec timeout,
+	       const struct tcp_events *ev, void *ctx);
 void tcp_set_events(struct tcp *t, const struct tcp_events *ev, void *ctx);
 
 /* A new connection does not read until it is told to. */

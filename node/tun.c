@@ -10,10 +10,12 @@
 #include "node/tun_offload.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
+#include "proto/limits.h"
 
 enum {
 	PACKET_BYTES = TUN_PACKET_MAX + 1,
 	PIECE_BYTES = 16384, /* over any MTU that a TUN of ours may have */
+	LARGE_BYTES = 16384, /* of what is written back: counts as one more */
 };
 
 struct tun {
@@ -23,6 +25,7 @@ struct tun {
 	const struct services *services;
 	int fd;
 	bool has_vnet;
+	struct splicer *splicer; /* NULL: all goes as packets */
 	struct tun_ip ip;
 	struct tun_counts counts;
 	struct node_id peer;    /* where `split` goes */
@@ -122,6 +125,8 @@ static void deliver(struct tun *t, const uint8_t *packet, size_t len)
 		write_packet(t, packet, len);
 }
 
+static void unreachable(void *ctx, const uint8_t *packet, size_t len);
+
 static void tell_app(struct tun *t, enum icmp6_error error, size_t mtu,
 		     const uint8_t *packet, size_t len)
 {
@@ -131,6 +136,88 @@ static void tell_app(struct tun *t, enum icmp6_error error, size_t mtu,
 
 	if (n > 0)
 		write_packet(t, out, n);
+}
+
+/* ---- flows that end here ---- */
+
+static void write_for_splicer(void *ctx, const uint8_t *packet, size_t len)
+{
+	write_packet(ctx, packet, len);
+}
+
+static void pass_for_splicer(void *ctx, const struct node_id *peer,
+			     const uint8_t *packet, size_t len)
+{
+	struct tun *t = ctx;
+	size_t mtu;
+
+	/* Without room it is lost, and comes again. */
+	if (dest_packet(t->dests, peer, packet, len, &mtu) == DEST_UNREACHABLE)
+		unreachable(t, packet, len);
+}
+
+const struct splicer_io tun_splicer_io = {
+	.write = write_for_splicer,
+	.pass = pass_for_splicer,
+	.unreachable = unreachable,
+};
+
+void tun_set_splicer(struct tun *t, struct splicer *sp)
+{
+	t->splicer = sp;
+}
+
+/* False: it goes as a packet, whose checksum is complete now. */
+static bool begin_splice(struct tun *t, struct virtio_net_hdr *h, size_t len)
+{
+	static const struct virtio_net_hdr plain;
+
+	if (!tun_split_begin(&t->split, h, t->packet, len) ||
+	    tun_split_n(&t->split) != 1)
+		return false;
+	*h = plain;
+	return splicer_begin(t->splicer, &t->peer, t->packet, len);
+}
+
+static void write_back(struct tun *t, const struct virtio_net_hdr *h,
+		       size_t len)
+{
+	size_t n = h->gso_size != 0 ? (len + h->gso_size - 1) / h->gso_size : 1;
+
+	t->counts.n_read += n;
+	if (n > 1)
+		t->counts.n_read_large++;
+	if (!write_behind(t, h, t->packet, len)) {
+		t->counts.n_write_failed += n;
+		return;
+	}
+	t->counts.n_written += n;
+	if (n > 1)
+		t->counts.n_written_large++;
+}
+
+/* True: the packet in `t->packet`, for `t->peer`, is done with. */
+static bool try_splice(struct tun *t, struct virtio_net_hdr *h, size_t len)
+{
+	const bool is_partial = (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0;
+	static const struct virtio_net_hdr plain;
+
+	switch (splicer_out(t->splicer, &t->peer, t->packet, &len,
+			    is_partial)) {
+	case TUN_SPLICE_BEGINS:
+		return begin_splice(t, h, len);
+	case TUN_SPLICE_BACK:
+		write_back(t, h, len);
+		return true;
+	case TUN_SPLICE_LETS_IN:
+		write_back(t, &plain, len);
+		return true;
+	case TUN_SPLICE_DROP:
+		return true;
+	case TUN_SPLICE_NONE:
+		break;
+	}
+	return false;
 }
 
 /* ---- stuck nodes ---- */
@@ -242,8 +329,8 @@ static bool send_pieces(struct tun *t, size_t *n)
 }
 
 /* False: stop reading. */
-static bool handle_packet(struct tun *t, const struct virtio_net_hdr *h,
-			  size_t len, size_t *n)
+static bool handle_packet(struct tun *t, struct virtio_net_hdr *h, size_t len,
+			  size_t *n)
 {
 	enum tun_verdict verdict;
 	enum icmp6_error error;
@@ -254,6 +341,10 @@ static bool handle_packet(struct tun *t, const struct virtio_net_hdr *h,
 		t->counts.n_read++;
 		if (tun_ip_error_of(&error, TUN_OUT, verdict))
 			tell_app(t, error, 0, t->packet, len);
+		return true;
+	}
+	if (t->splicer != NULL && try_splice(t, h, len)) {
+		*n += 1 + len / LARGE_BYTES;
 		return true;
 	}
 	if (!tun_split_begin(&t->split, h, t->packet, len)) {
@@ -348,6 +439,9 @@ static void packet_in(void *ctx, const struct node_id *peer,
 	enum tun_verdict verdict =
 		tun_ip_in(&t->ip, peer, packet, len, loop_now(t->loop));
 
+	if (verdict == TUN_PASS && t->splicer != NULL &&
+	    splicer_claims(t->splicer, peer, packet, len))
+		return;
 	if (verdict == TUN_PASS)
 		deliver(t, packet, len);
 	else if (tun_ip_error_of(&error, TUN_IN, verdict))
@@ -462,10 +556,27 @@ static const struct dest_packet_events no_events = {
 	.unblocked = ignore_unblocked,
 };
 
+/* Nobody reads here any more: what the splicer's sockets have just sent. */
+static void write_resets(struct tun *t)
+{
+	for (int i = 0; i < 2 * SPLICE_FLOWS_MAX; i++) {
+		struct virtio_net_hdr h = { 0 };
+		ssize_t n = read_behind(t, &h);
+
+		if (n <= 0)
+			return;
+		if (tun_ip_out(&t->ip, t->packet, (size_t)n, loop_now(t->loop),
+			       &t->peer) == TUN_PASS)
+			try_splice(t, &h, (size_t)n);
+	}
+}
+
 void tun_free(struct tun *t)
 {
 	if (t == NULL)
 		return;
+	if (t->splicer != NULL)
+		write_resets(t);
 	dest_set_packet_events(t->dests, &no_events, NULL);
 	loop_timer_set(t->loop, &t->patience, TIME_NEVER);
 	watch_stop(&t->watch, freed);

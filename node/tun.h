@@ -13,6 +13,7 @@
 #include "node/dest.h"
 #include "node/loop.h"
 #include "node/service.h"
+#include "node/splicer.h"
 #include "node/tun_ip.h"
 
 #define TUN_BATCH       128 /* packets taken in one turn */
@@ -40,8 +41,14 @@ struct tun_counts {
 struct tun *tun_new(struct loop *l, int fd, bool has_vnet, struct dests *d,
 		    const struct services *services,
 		    const struct overlay_net *net, const struct node_id *self);
-/* Takes itself out of `d`'s packet events. */
+/* Takes itself out of `d`'s packet events.  The resets of flows that were
+ * spliced until now still reach their apps. */
 void tun_free(struct tun *t); /* NULL is allowed */
+
+/* From now on TCP flows are `sp`'s as far as it takes them.  It outlives the
+ * TUN, which writes for it by `tun_splicer_io`, with `t` as its context. */
+void tun_set_splicer(struct tun *t, struct splicer *sp);
+extern const struct splicer_io tun_splicer_io;
 
 /* At the end of a turn: writes what was put together.  NULL is allowed. */
 void tun_flush(struct tun *t);

@@ -217,6 +217,10 @@
 #define CHANNELS_PER_PEER_MAX   16
 #define STREAMS_PER_CHANNEL_MAX 1024
 
+/* TCP flows that end here, protocol.md 7.10: in all, and with one node */
+#define SPLICE_FLOWS_MAX    4096
+#define SPLICE_PER_PEER_MAX 1024
+
 /* Discovery, protocol.md 8 */
 #define BEACON_PORT            4434
 #define BEACON_BYTES_MAX       512

@@ -79,6 +79,13 @@ size_t masque_udp_path_write(char *out, size_t cap, const char *host,
 			     uint16_t port);
 #define MASQUE_IP_PATH "/.well-known/masque/ip/*/*/"
 
+/* A TCP flow that is spliced, protocol.md 7.10:
+ * "/.well-known/qanat/tcp/{port}/{source port}/".  Both are 1..65535. */
+#define SPLICE_PROTOCOL "qanat-tcp"
+bool splice_path_parse(uint16_t *port, uint16_t *source, const char *path,
+		       size_t len);
+size_t splice_path_write(char *out, size_t cap, uint16_t port, uint16_t source);
+
 /* "host:port" of a CONNECT's :authority; IPv6 hosts in brackets (stripped). */
 bool authority_parse(char host[256], uint16_t *port, const char *text,
 		     size_t len);

@@ -10,6 +10,9 @@
 #define UDP_PATH     "/.well-known/masque/udp/"
 #define UDP_PATH_LEN (sizeof UDP_PATH - 1)
 
+#define TCP_PATH     "/.well-known/qanat/tcp/"
+#define TCP_PATH_LEN (sizeof TCP_PATH - 1)
+
 #define HOST_BYTES_MAX 255
 
 static int hex_digit(char c)
@@ -142,6 +145,40 @@ size_t masque_udp_path_write(char *out, size_t cap, const char *host,
 		percent_write(&b, *p);
 	buf_u8(&b, '/');
 	decimal_write(&b, port);
+	buf_bytes(&b, "/", sizeof "/");
+	return b.bad ? 0 : b.len - 1;
+}
+
+bool splice_path_parse(uint16_t *port, uint16_t *source, const char *path,
+		       size_t len)
+{
+	const char *slash;
+	uint16_t first, second;
+
+	if (len <= TCP_PATH_LEN || memcmp(path, TCP_PATH, TCP_PATH_LEN) != 0 ||
+	    path[len - 1] != '/')
+		return false;
+	path += TCP_PATH_LEN;
+	len -= TCP_PATH_LEN + 1;
+	slash = memchr(path, '/', len);
+	if (slash == NULL || !port_read(&first, path, (size_t)(slash - path)))
+		return false;
+	len -= (size_t)(slash - path) + 1;
+	if (!port_read(&second, slash + 1, len))
+		return false;
+	*port = first;
+	*source = second;
+	return true;
+}
+
+size_t splice_path_write(char *out, size_t cap, uint16_t port, uint16_t source)
+{
+	struct buf b = buf_of(out, cap);
+
+	buf_bytes(&b, TCP_PATH, TCP_PATH_LEN);
+	decimal_write(&b, port);
+	buf_u8(&b, '/');
+	decimal_write(&b, source);
 	buf_bytes(&b, "/", sizeof "/");
 	return b.bad ? 0 : b.len - 1;
 }

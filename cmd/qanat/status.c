@@ -28,7 +28,7 @@ static void print_head(const json_t *s)
 	printf("%s   %s   %s   up %s\n", node_name(node),
 	       member_text(node, "address"), member_text(node, "id"), up);
 	printf("peers %lld/%lld up   circuits %lld (transit %lld)   "
-	       "routes %lld   tun %s   cert %s   database %s   "
+	       "routes %lld   tun %s   splice %s   cert %s   database %s   "
 	       "packets by %s\n",
 	       (long long)member_int(peers, "connected"),
 	       (long long)member_int(peers, "known"),
@@ -38,6 +38,7 @@ static void print_head(const json_t *s)
 	       json_is_true(json_object_get(tun, "up"))
 		       ? member_text(tun, "name")
 		       : "off",
+	       json_is_true(json_object_get(tun, "splice")) ? "on" : "off",
 	       cert, member_text(store, "state"),
 	       member_text(s, "packet_protection"));
 	if (strcmp(member_text(store, "state"), "ok") != 0)

@@ -31,7 +31,7 @@ def test_status(a):
     assert status["node"] == node_object(a)
     assert status["pid"] == a.process.pid
     assert status["cluster"]["prefix"] == ":".join(a.address.split(":")[:3]) + "::/48"
-    assert status["tun"] == {"enabled": True, "up": True, "name": "qanat0"}
+    assert status["tun"] == {"enabled": True, "up": True, "name": "qanat0", "splice": True}
     assert status["store"]["state"] == "ok"
     assert status["peers"]["connected"] == 1
     assert status["packet_protection"] in ({"gnutls", "ipsec-mb"} if PROTECTION == "auto" else {PROTECTION})

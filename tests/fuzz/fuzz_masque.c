@@ -60,11 +60,22 @@ static void check_host(const char host[256], uint16_t port)
 	check(strcmp(host, again) == 0 && port == port_again);
 }
 
+static void check_splice(uint16_t port, uint16_t source)
+{
+	uint16_t port_again, source_again;
+	char path[64];
+	size_t n = splice_path_write(path, sizeof path, port, source);
+
+	check(port != 0 && source != 0 && n != 0 && n == strlen(path));
+	check(splice_path_parse(&port_again, &source_again, path, n));
+	check(port == port_again && source == source_again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	const char *text = (const char *)data + 1;
 	char host[256];
-	uint16_t port;
+	uint16_t port, source;
 
 	if (len == 0)
 		return 0;
@@ -78,6 +89,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	case 'p':
 		if (masque_udp_path_parse(host, &port, text, len - 1))
 			check_host(host, port);
+		break;
+	case 's':
+		if (splice_path_parse(&port, &source, text, len - 1))
+			check_splice(port, source);
 		break;
 	case 'a':
 		if (authority_parse(host, &port, text, len - 1))

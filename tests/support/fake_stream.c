@@ -113,6 +113,16 @@ uint16_t stream_port(const struct stream *s)
 	return s->port;
 }
 
+void stream_set_source(struct stream *s, uint16_t port)
+{
+	s->source_port = port;
+}
+
+uint16_t stream_source(const struct stream *s)
+{
+	return s->source_port;
+}
+
 size_t stream_datagram_max(const struct stream *s)
 {
 	(void)s;

@@ -18,6 +18,7 @@ struct stream {
 	struct node_id peer;
 	char host[256];
 	uint16_t port;
+	uint16_t source_port;
 	struct dest_tag tag;
 	bool has_expected;
 	struct node_hash expected; /* of the far end's key */

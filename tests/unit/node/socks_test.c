@@ -165,6 +165,7 @@ static void every_failure_has_its_reply(void **state)
 		{ STREAM_NET_UNREACHABLE, 3 },
 		{ STREAM_RESET, 1 },
 		{ STREAM_LIMIT, 1 },
+		{ STREAM_UNSUPPORTED, 1 },
 	};
 
 	assert_int_equal(ARRAY_LEN(cases), STREAM_ERRORS);

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "node/splice.h"
+#include "node/tcp_join.h"
 #include "proto/base/mem.h"
 #include "tests/support/local_io.h"
 
@@ -186,7 +186,7 @@ static void spliced(void *ctx)
 
 /* An app, joined through us with the server of the fixture. */
 static int joined_client(struct fixture *f, struct tcp_listener **tl,
-			 struct splice **sp)
+			 struct tcp_join **sp)
 {
 	union endpoint at = local_at(0), to = local_at(f->port);
 	int fd;
@@ -195,7 +195,7 @@ static int joined_client(struct fixture *f, struct tcp_listener **tl,
 	assert_true(tcp_listener_local(*tl, &at));
 	fd = local_client(f->loop, ntohs(at.in.sin_port));
 	assert_true(local_run_until(f->loop, is_accepted, f));
-	*sp = splice_new(f->loop, f->accepted, &to, spliced, f);
+	*sp = tcp_join_new(f->loop, f->accepted, &to, spliced, f);
 	return fd;
 }
 
@@ -203,7 +203,7 @@ static void a_splice_passes_bytes_and_ends(void **state)
 {
 	struct fixture *f = *state;
 	struct tcp_listener *tl;
-	struct splice *sp;
+	struct tcp_join *sp;
 	char in[8];
 	int fd = joined_client(f, &tl, &sp);
 	int c = local_server_accept(f->loop, f->server);
@@ -222,7 +222,7 @@ static void a_splice_passes_bytes_and_ends(void **state)
 	tcp_listener_close(tl);
 }
 
-static void a_splice_holds_back_who_sends_too_fast(void **state)
+static void a_join_holds_back_who_sends_too_fast(void **state)
 {
 	struct fixture *f = *state;
 	enum {
@@ -230,7 +230,7 @@ static void a_splice_holds_back_who_sends_too_fast(void **state)
 		PIECES = 400
 	};
 	struct tcp_listener *tl;
-	struct splice *sp;
+	struct tcp_join *sp;
 	uint8_t *piece = mem_calloc(PIECE, 1), *got = mem_calloc(PIECE, 1);
 	size_t sent = 0, received = 0;
 	int fd = joined_client(f, &tl, &sp);
@@ -257,7 +257,7 @@ static void a_splice_holds_back_who_sends_too_fast(void **state)
 		uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
 	}
 	assert_int_equal(received, sent);
-	splice_close(sp);
+	tcp_join_close(sp);
 	assert_false(f->done);
 	close(fd);
 	close(c);
@@ -271,7 +271,7 @@ static void a_splice_passes_resets(void **state)
 	struct fixture *f = *state;
 	struct linger hard = { 1, 0 };
 	struct tcp_listener *tl;
-	struct splice *sp;
+	struct tcp_join *sp;
 	int fd = joined_client(f, &tl, &sp);
 	int c = local_server_accept(f->loop, f->server);
 
@@ -288,7 +288,7 @@ static void a_splice_that_cannot_connect_resets(void **state)
 {
 	struct fixture *f = *state;
 	struct tcp_listener *tl;
-	struct splice *sp;
+	struct tcp_join *sp;
 	int fd;
 
 	close(f->server);
@@ -321,7 +321,7 @@ int main(void)
 		CASE(what_is_written_while_connecting_is_sent),
 		CASE(writing_after_the_end_fails_and_is_told_later),
 		CASE(a_splice_passes_bytes_and_ends),
-		CASE(a_splice_holds_back_who_sends_too_fast),
+		CASE(a_join_holds_back_who_sends_too_fast),
 		CASE(a_splice_passes_resets),
 		CASE(a_splice_that_cannot_connect_resets),
 		CASE(a_listener_tells_what_is_wrong),
