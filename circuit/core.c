@@ -55,6 +55,23 @@ bool core_is_fresh(const struct router *r, uint64_t issued_ms, nsec now)
 	return apart < CLOCK_SKEW_MS;
 }
 
+bool core_take_verify(struct router *r, nsec now)
+{
+	struct verify_quota *v =
+		r->charged != NULL ? &r->charged->verify : &r->own_verify;
+
+	if (bucket_take(&v->own, now))
+		return true;
+	if (!bucket_take(&v->share, now)) {
+		r->n.n_verify_rate_peer++;
+		return false;
+	}
+	if (bucket_take(&r->verify, now))
+		return true;
+	r->n.n_verify_rate++;
+	return false;
+}
+
 enum signed_verdict core_verify(struct router *r, const uint8_t sig[SIG_LEN],
 				const struct node_id *who,
 				enum sign_purpose purpose, const void *payload,
@@ -64,10 +81,8 @@ enum signed_verdict core_verify(struct router *r, const uint8_t sig[SIG_LEN],
 
 	if (id == NULL)
 		return SIGNED_BAD;
-	if (!bucket_take(&r->verify, now)) {
-		r->n.n_verify_rate++;
+	if (!core_take_verify(r, now))
 		return SIGNED_RATE;
-	}
 	r->n.n_verify++;
 	return r->config.crypto->verify(sig, &id->key, purpose, &r->config.ca,
 					payload, len)

@@ -55,7 +55,11 @@ struct router {
 	struct timers timers;
 	struct outbox out;
 	struct router_counters n;
-	struct bucket verify;
+	struct bucket verify;           /* what there is for all */
+	struct verify_quota own_verify; /* ours */
+	/* Whose message is being handled, and who pays for what it makes us
+	 * check; NULL: we do. */
+	struct neighbour *charged;
 	struct label_table *labels;
 	struct keyring keyring;
 	struct asking asking;
@@ -90,8 +94,10 @@ bool core_is_self(const struct router *r, const struct node_id *id);
 /* Whether a thing issued at this wall time is within CLOCK_SKEW_MS. */
 bool core_is_fresh(const struct router *r, uint64_t issued_ms, nsec now);
 
-/* Checks a signature of a node whose identity is known, at the cost of a token
- * of the global bucket. */
+/* Whether one more signature may be checked for whoever is charged. */
+bool core_take_verify(struct router *r, nsec now);
+
+/* Checks a signature of a node whose identity is known, if it may. */
 enum signed_verdict core_verify(struct router *r, const uint8_t sig[SIG_LEN],
 				const struct node_id *who,
 				enum sign_purpose purpose, const void *payload,

@@ -243,7 +243,7 @@ static void learn_origin(struct router *r, const struct msg_probe *p, nsec now)
 	struct identity who;
 
 	if (p->chain_len == 0 || keyring_find(r, &p->origin, now) != NULL ||
-	    !bucket_take(&r->verify, now))
+	    !core_take_verify(r, now))
 		return;
 	r->n.n_verify++;
 	if (!r->config.check(r->config.check_ctx, p->chain, p->chain_len,

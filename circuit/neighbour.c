@@ -70,6 +70,12 @@ struct session *session_to(struct router *r, const struct node_id *id)
 	return n != NULL ? n->best : NULL;
 }
 
+void verify_quota_init(struct verify_quota *v, nsec now)
+{
+	bucket_init(&v->own, VERIFY_PEER_RATE, VERIFY_PEER_BURST, now);
+	bucket_init(&v->share, VERIFY_SHARE_RATE, VERIFY_SHARE_BURST, now);
+}
+
 static struct neighbour *neighbour_get(struct router *r,
 				       const struct node_id *id, nsec now)
 {
@@ -82,6 +88,8 @@ static struct neighbour *neighbour_get(struct router *r,
 	success_load(r, n);
 	bucket_init(&n->probes, PROBE_PEER_RATE, PROBE_PEER_BURST, now);
 	bucket_init(&n->floods, FLOOD_PEER_RATE, FLOOD_PEER_BURST, now);
+	bucket_init(&n->opens, OPEN_PEER_RATE, OPEN_PEER_BURST, now);
+	verify_quota_init(&n->verify, now);
 	bucket_init(&n->queries, PEER_QUERY_RATE, PEER_QUERY_BURST, now);
 	bucket_init(&n->closes, CLOSE_UNKNOWN_RATE, CLOSE_UNKNOWN_BURST, now);
 	bucket_init(&n->stores, STORE_PEER_RATE, STORE_PEER_BURST, now);
@@ -213,6 +221,7 @@ struct origin_quota *origin_quota_find(struct router *r, struct neighbour *n,
 		oldest = n->origins;
 		HASH_DEL(n->origins, oldest);
 		free(oldest);
+		r->n.n_origins_evicted++;
 	}
 	q = mem_new(q);
 	q->origin = *origin;

@@ -30,12 +30,23 @@ struct origin_quota {
 	UT_hash_handle hh;
 };
 
+/* Whoever makes us check signatures has some for himself, and a share of those
+ * that there are for all: neither one nor many together take what others need.
+ */
+struct verify_quota {
+	struct bucket own;
+	struct bucket share;
+};
+void verify_quota_init(struct verify_quota *v, nsec now);
+
 struct neighbour {
 	struct node_id id;
 	struct session *sessions;
 	struct session *best; /* NULL: none is up */
 	struct bucket probes;
 	struct bucket floods; /* as a last resort */
+	struct bucket opens;
+	struct verify_quota verify;
 	struct bucket queries;
 	struct bucket closes; /* sent for unknown labels */
 	struct bucket stores;

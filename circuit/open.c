@@ -165,13 +165,30 @@ static bool has_own_signature(const struct router *r, const struct msg_open *o,
 			      digest, HASH_LEN);
 }
 
+/* The neighbour's quota comes first: origins are easily invented. */
+static bool take_tokens(struct router *r, struct session *s,
+			const struct msg_open *o, nsec now)
+{
+	struct origin_quota *q;
+
+	if (!bucket_take(&s->peer->opens, now)) {
+		r->n.n_open_rate_peer++;
+		return false;
+	}
+	q = origin_quota_find(r, s->peer, &o->route.origin, now);
+	if (!bucket_take(&q->opens, now)) {
+		r->n.n_open_rate_origin++;
+		return false;
+	}
+	return core_take_verify(r, now);
+}
+
 /* Everything that costs little, in order.  0, or why the OPEN is refused. */
 static int check_cheap(struct router *r, struct session *s,
 		       const struct msg_open *o, ptrdiff_t own,
 		       enum arrival how, nsec now)
 {
 	bool is_target = own + 1 == (ptrdiff_t)o->route.hops.n;
-	struct origin_quota *q;
 
 	if (own < 0 || !is_well_formed(&o->route) || o->mtu < CIRCUIT_MTU_MIN ||
 	    (!is_target && !r->config.transit)) {
@@ -182,13 +199,8 @@ static int check_cheap(struct router *r, struct session *s,
 		r->n.n_open_stale++;
 		return CLOSE_REFUSED;
 	}
-	if (how == ARRIVAL_RESUMED)
-		return 0;
-	q = origin_quota_find(r, s->peer, &o->route.origin, now);
-	if (!bucket_take(&q->opens, now) || !bucket_take(&r->verify, now)) {
-		r->n.n_open_limit++;
+	if (how == ARRIVAL_FRESH && !take_tokens(r, s, o, now))
 		return CLOSE_LIMIT;
-	}
 	return 0;
 }
 
@@ -210,7 +222,6 @@ static int check_signatures(struct router *r, const struct msg_open *o,
 	case SIGNED_OK:
 		return 0;
 	case SIGNED_RATE:
-		r->n.n_open_limit++;
 		return CLOSE_LIMIT;
 	case SIGNED_BAD:
 		break;

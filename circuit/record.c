@@ -75,10 +75,8 @@ static enum record_verdict judge(struct router *r, const struct record *rec,
 {
 	if (!is_in_time(r, rec, now))
 		return RECORD_STALE;
-	if (!bucket_take(&r->verify, now)) {
-		r->n.n_verify_rate++;
+	if (!core_take_verify(r, now))
 		return RECORD_RATE;
-	}
 	if (!chain_shows(r, rec, who, now))
 		return RECORD_BAD;
 	r->n.n_verify++;

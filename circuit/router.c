@@ -22,6 +22,7 @@ struct router *router_new(const struct router_config *config, nsec now)
 	core_init_secrets(r);
 	router_set_wall(r, config->wall_ms, now);
 	bucket_init(&r->verify, VERIFY_RATE, VERIFY_BURST, now);
+	verify_quota_init(&r->own_verify, now);
 	seeks_init(r, now);
 	r->labels = label_table_new(&r->rng);
 	trees_init(r, now);
@@ -126,9 +127,8 @@ void router_session_down(struct router *r, session_no no, nsec now)
 
 /* ---- messages ---------------------------------------------------------- */
 
-static enum msg_verdict dispatch(struct router *r, struct session *s,
-				 const struct msg *m, enum arrival how,
-				 nsec now)
+static enum msg_verdict handle(struct router *r, struct session *s,
+			       const struct msg *m, enum arrival how, nsec now)
 {
 	switch (m->type) {
 	case MSG_LINK:
@@ -195,6 +195,21 @@ static enum msg_verdict dispatch(struct router *r, struct session *s,
 		return MSG_UNKNOWN;
 	}
 	return MSG_OK;
+}
+
+/* What it makes us check is charged to whoever sent it.  One that waited may
+ * be handled within another. */
+static enum msg_verdict dispatch(struct router *r, struct session *s,
+				 const struct msg *m, enum arrival how,
+				 nsec now)
+{
+	struct neighbour *before = r->charged;
+	enum msg_verdict v;
+
+	r->charged = s->peer;
+	v = handle(r, s, m, how, now);
+	r->charged = before;
+	return v;
 }
 
 enum msg_verdict router_handle_message(struct router *r, session_no no,

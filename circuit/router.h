@@ -291,7 +291,8 @@ struct router_counters {
 	uint64_t n_opened_unexpected, n_close_unexpected;
 	uint64_t n_query_unknown, n_query_rate, n_info_rejected, n_told;
 	uint64_t n_label_unknown, n_packet_too_big;
-	uint64_t n_verify, n_verify_rate;
+	uint64_t n_verify, n_verify_rate, n_verify_rate_peer;
+	uint64_t n_open_rate_peer, n_open_rate_origin, n_origins_evicted;
 	uint64_t n_circuits_opened, n_circuits_broken;
 	uint64_t n_connect, n_connect_reused, n_unreachable;
 	uint64_t n_probe_not_flood; /* a way of probing that we do not know */

@@ -174,10 +174,18 @@
 #define PROBE_PEER_BURST   400
 #define PROBE_ORIGIN_RATE  10
 #define PROBE_ORIGIN_BURST 90
+#define OPEN_PEER_RATE     200
+#define OPEN_PEER_BURST    400
 #define OPEN_ORIGIN_RATE   10
 #define OPEN_ORIGIN_BURST  90
 #define VERIFY_RATE        1000
 #define VERIFY_BURST       2000
+/* What a neighbour has for itself of signatures checked, and what it may take
+ * of the common ones besides. */
+#define VERIFY_PEER_RATE   20
+#define VERIFY_PEER_BURST  200
+#define VERIFY_SHARE_RATE  500
+#define VERIFY_SHARE_BURST 1000
 #define PEER_QUERY_RATE    50
 #define PEER_QUERY_BURST   200
 #define PEER_QUERY_IDS_MAX 64

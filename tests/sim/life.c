@@ -106,7 +106,8 @@ static bool lost_nothing(const struct life *l)
 			continue;
 		n = router_counters(mesh_router(l->m, i));
 		if (n->n_probe_rate_peer + n->n_probe_rate_origin +
-			    n->n_verify_rate + n->n_probe_unknown_origin >
+			    n->n_verify_rate + n->n_verify_rate_peer +
+			    n->n_probe_unknown_origin >
 		    0)
 			return false;
 	}

@@ -134,11 +134,11 @@ static void an_origin_has_a_quota_of_circuits(void **state)
 	small_pass(m, 10 * NS_PER_S);
 	assert_true(router_route_get(mesh_router(m, 0), 0, p));
 	for (unsigned i = 0; i <= OPEN_ORIGIN_BURST; i++) {
-		assert_int_equal(small_counters(m, 1)->n_open_limit, 0);
+		assert_int_equal(small_counters(m, 1)->n_open_rate_origin, 0);
 		x = forge_open(m, p, i);
 		mesh_inject(m, 1, 0, &x);
 	}
-	assert_int_equal(small_counters(m, 1)->n_open_limit, 1);
+	assert_int_equal(small_counters(m, 1)->n_open_rate_origin, 1);
 	free(p);
 	mesh_free(m);
 }

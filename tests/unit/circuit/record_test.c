@@ -152,7 +152,8 @@ static void checks_are_paid_for_from_the_common_bucket(void **state)
 
 	(void)state;
 	*rec = record_lab_record(&lab, lab.target);
-	bucket_init(&r->verify, 1, 2, mesh_now(lab.m));
+	bucket_init(&r->own_verify.own, 1, 1, mesh_now(lab.m));
+	bucket_init(&r->verify, 1, 1, mesh_now(lab.m));
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(record_check(r, rec, NULL, mesh_now(lab.m)),
 				 RECORD_GOOD);

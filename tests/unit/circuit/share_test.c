@@ -1,0 +1,143 @@
+/* What one neighbour may take of that which all need: a hostile one beside an
+ * honest one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "circuit/core.h"
+#include "proto/base/mem.h"
+#include "tests/support/forge.h"
+#include "tests/support/small_mesh.h"
+
+/* An OPEN of a member that says it relays for somebody, whom it invents. */
+static struct msg invented_open(const struct mesh *m, unsigned number)
+{
+	struct route_proof p = { 0 };
+
+	memcpy(p.origin.b, &number, sizeof number);
+	p.origin.b[9] = 1;
+	p.target = forge_id(m, 2);
+	p.expiry_ms = mesh_wall(m) + ROUTE_LIFETIME_MS;
+	p.hops.n = 3;
+	for (size_t i = 0; i < 3; i++)
+		p.hops.hop[i] = forge_hop(m, i);
+	route_proof_seal(&p);
+	return forge_open(m, &p, number);
+}
+
+static void open_many(struct mesh *m, unsigned n)
+{
+	struct msg *x = mem_new(x);
+
+	for (unsigned i = 0; i < n; i++) {
+		*x = invented_open(m, i);
+		mesh_inject(m, 1, 0, x);
+	}
+	free(x);
+}
+
+/* However many origins it invents, and whatever they cost to look up. */
+static void a_neighbour_has_a_quota_of_opens(void **state)
+{
+	struct mesh *m = small_line(3);
+	const struct router_counters *c = small_counters(m, 1);
+
+	(void)state;
+	open_many(m, OPEN_PEER_BURST);
+	assert_int_equal(c->n_open_rate_peer, 0);
+	assert_int_equal(c->n_open_bad_signature, OPEN_PEER_BURST);
+	open_many(m, 1);
+	assert_int_equal(c->n_open_rate_peer, 1);
+	assert_int_equal(c->n_open_bad_signature, OPEN_PEER_BURST);
+	/* Those beyond do not even push an origin out. */
+	assert_int_equal(c->n_origins_evicted,
+			 OPEN_PEER_BURST - ORIGINS_PER_PEER_MAX);
+	small_pass(m, NS_PER_S);
+	open_many(m, 1);
+	assert_int_equal(c->n_open_rate_peer, 1);
+	mesh_free(m);
+}
+
+static void inject_probe(struct mesh *m, size_t node, size_t link, size_t from,
+			 size_t target, uint8_t number)
+{
+	struct msg x = forge_probe(m, from, from, target, number);
+
+	mesh_inject(m, node, link, &x);
+}
+
+static void opens_of_one_leave_signatures_for_others(void **state)
+{
+	struct mesh *m = small_line(3);
+	const struct router_counters *c = small_counters(m, 1);
+
+	(void)state;
+	open_many(m, 4000);
+	inject_probe(m, 1, 1, 2, 0, 7);
+	assert_int_equal(c->n_verify_rate, 0);
+	small_pass(m, NS_PER_S);
+	assert_int_equal(small_counters(m, 0)->n_received[MSG_PROBE], 1);
+	mesh_free(m);
+}
+
+/* Checks signatures as if for this neighbour of node 0, until it may not. */
+static unsigned check_all(struct mesh *m, struct neighbour *n)
+{
+	struct router *r = mesh_router(m, 0);
+	unsigned i = 0;
+
+	r->charged = n;
+	while (core_take_verify(r, mesh_now(m)))
+		i++;
+	r->charged = NULL;
+	return i;
+}
+
+static struct neighbour *peer(struct mesh *m, size_t node, size_t of)
+{
+	return neighbour_find(mesh_router(m, of), &mesh_identity(m, node)->id);
+}
+
+/* One takes half of what there is for all, two take it whole; what each has
+ * for itself nobody takes. */
+static void a_neighbour_has_a_share_of_the_signatures(void **state)
+{
+	struct mesh *m = small_nodes(5);
+	const struct router_counters *c;
+
+	(void)state;
+	for (size_t i = 1; i < 5; i++)
+		mesh_add_link(m, 0, i, &small_link);
+	small_pass(m, 10 * NS_PER_S);
+	c = small_counters(m, 0);
+	assert_int_equal(check_all(m, peer(m, 1, 0)),
+			 VERIFY_PEER_BURST + VERIFY_SHARE_BURST);
+	assert_int_equal(c->n_verify_rate_peer, 1);
+	assert_int_equal(check_all(m, peer(m, 2, 0)),
+			 VERIFY_PEER_BURST + VERIFY_BURST - VERIFY_SHARE_BURST);
+	assert_int_equal(c->n_verify_rate, 0);
+	assert_int_equal(check_all(m, peer(m, 3, 0)), VERIFY_PEER_BURST);
+	assert_int_equal(c->n_verify_rate, 1);
+	/* And what we need for ourselves. */
+	assert_int_equal(check_all(m, NULL), VERIFY_PEER_BURST);
+	inject_probe(m, 0, 3, 4, 3, 7);
+	small_pass(m, NS_PER_S);
+	assert_int_equal(small_counters(m, 3)->n_received[MSG_PROBE], 1);
+	mesh_free(m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_neighbour_has_a_quota_of_opens),
+		cmocka_unit_test(opens_of_one_leave_signatures_for_others),
+		cmocka_unit_test(a_neighbour_has_a_share_of_the_signatures),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
