@@ -175,6 +175,10 @@ void answer_handle(struct router *r, struct session *s,
 		r->n.n_answer_unexpected++;
 		return;
 	}
+	if (!replies_take_check(&c->replies, s->no)) {
+		r->n.n_answer_limit++;
+		return;
+	}
 	if (is_forged(r, p, now)) {
 		reject(r, s, e, NAK_RATE, now);
 		return;

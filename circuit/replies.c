@@ -41,6 +41,17 @@ bool replies_is_owed(const struct replies *rs, session_no s)
 	return o != NULL && o->is_owed;
 }
 
+bool replies_take_check(struct replies *rs, session_no s)
+{
+	struct reply_owed *o = find(rs, s);
+
+	if (o == NULL || (!o->is_owed && o->n_late >= PROBE_ANSWERS_MAX))
+		return false;
+	if (!o->is_owed)
+		o->n_late++;
+	return true;
+}
+
 bool replies_allow(const struct replies *rs, session_no s,
 		   const struct hop *hop)
 {

@@ -18,6 +18,7 @@ struct replies {
 	struct reply_owed {
 		session_no session;
 		bool is_owed;
+		uint8_t n_late;       /* answers checked that it did not owe */
 		struct msg_link told; /* our claim, as the peer knew it */
 	} * sent;
 };
@@ -27,6 +28,10 @@ void replies_expect(struct replies *rs, session_no s,
 		    const struct msg_link *told);
 bool replies_was_sent(const struct replies *rs, session_no s);
 bool replies_is_owed(const struct replies *rs, session_no s);
+
+/* Whether one more answer of this session is worth a check: the one that it
+ * owes, and later ones so far as an honest node has any. */
+bool replies_take_check(struct replies *rs, session_no s);
 
 /* Whether the node at the other end of `s` wrote no better figures of the link
  * to it than we had claimed: they are the worse of both claims. */

@@ -252,6 +252,10 @@ void ring_handle_answer(struct router *r, struct session *s,
 		reject(r, s, g, NAK_RATE, now);
 		return;
 	}
+	if (how == ARRIVAL_FRESH && !replies_take_check(&g->replies, s->no)) {
+		r->n.n_answer_limit++;
+		return;
+	}
 	if (!park(r, s, m, how, now))
 		check_signatures(r, s, g, p, now);
 }

@@ -284,7 +284,8 @@ struct router_counters {
 	uint64_t n_probe_duplicate, n_probe_loop, n_probe_expired,
 		n_probe_rate_peer, n_probe_rate_origin, n_probe_bad_signature,
 		n_probe_ttl, n_probe_unknown_origin;
-	uint64_t n_answer_unexpected, n_answer_bad_signature, n_answer_altered;
+	uint64_t n_answer_unexpected, n_answer_bad_signature, n_answer_altered,
+		n_answer_limit;
 	uint64_t n_nak_unexpected;
 	uint64_t n_open_refused, n_open_bad_signature, n_open_stale,
 		n_open_limit;

@@ -52,6 +52,7 @@ static const struct field router_fields[] = {
 	F(answer_unexpected),
 	F(answer_bad_signature),
 	F(answer_altered),
+	F(answer_limit),
 	F(nak_unexpected),
 	F(open_refused),
 	F(open_bad_signature),

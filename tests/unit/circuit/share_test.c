@@ -131,12 +131,111 @@ static void a_neighbour_has_a_share_of_the_signatures(void **state)
 	mesh_free(m);
 }
 
+/* A copy that was asked for once is answered 3000 times, each time with other
+ * bytes. */
+static struct msg forged_answer(const struct mesh *m, const struct msg_probe *p,
+				const struct route_proof *real,
+				size_t first_sig, unsigned number)
+{
+	struct node_hash h = hash_of(p->body, PROBE_BODY_BYTES);
+	struct msg x = { .type = MSG_ANSWER };
+	struct route_proof *a = &x.answer.route;
+
+	*a = *real;
+	a->nonce = p->nonce;
+	memcpy(a->probe_hash, h.b, sizeof h.b);
+	a->first_sig = first_sig;
+	a->expiry_ms = mesh_wall(m) + 1000 + number;
+	route_proof_seal(a);
+	return x;
+}
+
+static void answer_many(struct mesh *m, size_t node, const struct msg_probe *p,
+			const struct route_proof *real, size_t first_sig)
+{
+	struct msg *x = mem_new(x);
+
+	for (unsigned i = 0; i < 3000; i++) {
+		*x = forged_answer(m, p, real, first_sig, i);
+		mesh_inject(m, node, node, x);
+	}
+	free(x);
+}
+
+/* The path 0 - 1 - 2 - 3, whose circuit is closed again. */
+static struct mesh *line_with_route(struct route_proof *out)
+{
+	struct mesh *m = small_line(4);
+
+	mesh_close(m, 0, small_connect(m, 0, 3));
+	small_pass(m, 5 * NS_PER_S);
+	assert_true(router_route_get(mesh_router(m, 0), 0, out));
+	return m;
+}
+
+static void a_relay_checks_few_answers_of_one_copy(void **state)
+{
+	struct route_proof *real = mem_new(real);
+	struct mesh *m = line_with_route(real);
+	const struct router_counters *c = small_counters(m, 1);
+	struct msg x = forge_probe(m, 0, 0, 3, 9);
+	uint64_t before;
+
+	(void)state;
+	mesh_inject(m, 1, 0, &x); /* goes on to node 2 */
+	before = c->n_verify;
+	answer_many(m, 1, &x.probe, real, 1);
+	/* The one that node 2 owed, and those that it did not. */
+	assert_int_equal(c->n_verify - before, 1 + PROBE_ANSWERS_MAX);
+	assert_int_equal(c->n_answer_bad_signature, 1 + PROBE_ANSWERS_MAX);
+	assert_int_equal(c->n_answer_limit, 3000 - 1 - PROBE_ANSWERS_MAX);
+	free(real);
+	mesh_free(m);
+}
+
+static bool keeps_answers(void *ctx, size_t from, size_t to, struct msg *m)
+{
+	struct msg_probe *p = ctx;
+
+	(void)from;
+	(void)to;
+	if (m->type == MSG_PROBE && m->probe.hops.n == 0)
+		*p = m->probe;
+	return m->type != MSG_ANSWER;
+}
+
+static void an_origin_checks_few_answers_of_one_probe(void **state)
+{
+	struct route_proof *real = mem_new(real);
+	struct mesh *m = line_with_route(real);
+	const struct router_counters *c = small_counters(m, 0);
+	struct msg_probe *p = mem_new(p);
+	uint64_t before;
+
+	(void)state;
+	small_pass(m, 2 * ROUTE_LIFETIME_MS * NS_PER_MS);
+	mesh_set_filter(m, keeps_answers, p);
+	mesh_connect(m, 0, 3, 0);
+	small_pass(m, NS_PER_S);
+	assert_true(p->ttl >= 3);
+	before = c->n_verify;
+	answer_many(m, 0, p, real, 0);
+	assert_int_equal(c->n_verify - before, 1 + PROBE_ANSWERS_MAX);
+	assert_int_equal(c->n_answer_bad_signature, 1 + PROBE_ANSWERS_MAX);
+	assert_int_equal(c->n_answer_limit, 3000 - 1 - PROBE_ANSWERS_MAX);
+	free(p);
+	free(real);
+	mesh_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_neighbour_has_a_quota_of_opens),
 		cmocka_unit_test(opens_of_one_leave_signatures_for_others),
 		cmocka_unit_test(a_neighbour_has_a_share_of_the_signatures),
+		cmocka_unit_test(a_relay_checks_few_answers_of_one_copy),
+		cmocka_unit_test(an_origin_checks_few_answers_of_one_probe),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
