@@ -67,11 +67,16 @@ static const struct node_id *last_relay(const struct seen *e,
 	return path->n > 1 ? &path->hop[path->n - 2].id : &e->key.origin;
 }
 
+bool seen_are_of_one(const struct seen *e, const struct hop_list *a,
+		     const struct hop_list *b)
+{
+	return id_equal(last_relay(e, a), last_relay(e, b));
+}
+
 bool seen_are_apart(const struct seen *e, const struct hop_list *a,
 		    const struct hop_list *b)
 {
-	return !id_equal(last_relay(e, a), last_relay(e, b)) &&
-	       path_is_apart(a, b);
+	return !seen_are_of_one(e, a, b) && path_is_apart(a, b);
 }
 
 void seen_free(struct router *r, struct seen *e)

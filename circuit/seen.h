@@ -58,6 +58,9 @@ struct seen *seen_add(struct router *r, const struct msg_probe *p,
 		      struct neighbour *from, nsec now);
 /* As a relay: a copy of this cost was passed on. */
 void seen_note_forwarded(struct seen *e, uint32_t cost);
+/* Whether two paths to one node come over the same last relay. */
+bool seen_are_of_one(const struct seen *e, const struct hop_list *a,
+		     const struct hop_list *b);
 /* Whether two paths to one node come over different last relays, and at most
  * half of the relays of `a` are in `b`. */
 bool seen_are_apart(const struct seen *e, const struct hop_list *a,

@@ -17,13 +17,23 @@ static bool is_apart(const struct seen *e, const struct hop_list *path)
 	return true;
 }
 
+/* What is cheaper is soon claimed: one relay does not get all answers by it. */
+static bool has_had_enough(const struct seen *e, const struct hop_list *path)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < e->n_answered; i++)
+		n += seen_are_of_one(e, path, &e->answered[i]);
+	return n >= PROBE_ANSWERS_VIA_MAX;
+}
+
 bool target_wants(const struct seen *e, const struct hop_list *path)
 {
 	uint32_t cost = path_cost(path->hop, path->n);
 
 	if (e->n_answered == 0)
 		return true;
-	if (e->n_answered >= PROBE_ANSWERS_MAX)
+	if (e->n_answered >= PROBE_ANSWERS_MAX || has_had_enough(e, path))
 		return false;
 	return cost * 20 <= e->best_cost * 19 || is_apart(e, path);
 }

@@ -37,6 +37,7 @@
 #define LINK_COST_MAX_100US   65535
 #define PROBE_VALID_MS        30000
 #define PROBE_COPIES_MAX      2 /* forwarded per (origin, nonce) in flood mode */
+#define PROBE_ANSWERS_VIA_MAX 2 /* through one last relay */
 #define PROBE_ANSWERS_MAX     8
 #define PROBE_SEEN_NS         (60 * NS_PER_S)
 #define PROBE_DEADLINE_MIN_MS 500

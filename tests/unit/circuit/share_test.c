@@ -228,6 +228,51 @@ static void an_origin_checks_few_answers_of_one_probe(void **state)
 	mesh_free(m);
 }
 
+/* 0 - 1 - 3, 0 - 2 - 3: node 1 is hostile, node 2 honest.  Link 2 joins 1 and
+ * 3, link 3 joins 2 and 3; what is behind 3 comes after. */
+static struct mesh *two_ways(size_t n)
+{
+	struct mesh *m = small_nodes(n);
+
+	mesh_add_link(m, 0, 1, &small_link);
+	mesh_add_link(m, 0, 2, &small_link);
+	mesh_add_link(m, 1, 3, &small_link);
+	mesh_add_link(m, 2, 3, &small_link);
+	if (n > 4)
+		mesh_add_link(m, 3, 4, &small_link);
+	small_pass(m, NS_PER_S);
+	return m;
+}
+
+/* A copy that reaches node 3 over node `via`. */
+static void inject_copy(struct mesh *m, const struct msg *probe, size_t via,
+			uint16_t cost)
+{
+	struct msg x = *probe;
+
+	x.probe.hops.n = 1;
+	x.probe.hops.hop[0] = forge_hop(m, via);
+	x.probe.hops.hop[0].cost_100us = cost;
+	mesh_inject(m, 3, via + 1, &x);
+}
+
+static void one_neighbour_gets_a_part_of_the_answers(void **state)
+{
+	struct mesh *m = two_ways(4);
+	struct msg x = forge_probe(m, 0, 0, 3, 9);
+	const struct router_counters *c = small_counters(m, 3);
+
+	(void)state;
+	for (unsigned i = 0; i < PROBE_ANSWERS_MAX; i++)
+		inject_copy(m, &x, 1, (uint16_t)(60000 >> i));
+	assert_int_equal(c->n_sent[MSG_ANSWER], PROBE_ANSWERS_VIA_MAX);
+	assert_int_equal(c->n_probe_duplicate,
+			 PROBE_ANSWERS_MAX - PROBE_ANSWERS_VIA_MAX);
+	inject_copy(m, &x, 2, 100);
+	assert_int_equal(c->n_sent[MSG_ANSWER], PROBE_ANSWERS_VIA_MAX + 1);
+	mesh_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +281,7 @@ int main(void)
 		cmocka_unit_test(a_neighbour_has_a_share_of_the_signatures),
 		cmocka_unit_test(a_relay_checks_few_answers_of_one_copy),
 		cmocka_unit_test(an_origin_checks_few_answers_of_one_probe),
+		cmocka_unit_test(one_neighbour_gets_a_part_of_the_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

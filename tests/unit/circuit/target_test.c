@@ -79,11 +79,29 @@ static void so_many_answers_and_no_more(void **state)
 	assert_false(target_wants(&e, &next));
 }
 
+/* Each a tenth cheaper than the one before. */
+static void one_last_relay_gets_a_part_of_the_answers(void **state)
+{
+	struct hop_list answered[PROBE_ANSWERS_MAX];
+	struct hop_list next = path("adt", 500), other = path("act", 500);
+	struct seen e = { .answered = answered, .best_cost = 1000 };
+
+	(void)state;
+	for (unsigned i = 0; i < PROBE_ANSWERS_VIA_MAX; i++)
+		answered[i] = path("abdt", (uint16_t)(1000 - 100 * i));
+	e.n_answered = PROBE_ANSWERS_VIA_MAX - 1;
+	assert_true(target_wants(&e, &next));
+	e.n_answered = PROBE_ANSWERS_VIA_MAX;
+	assert_false(target_wants(&e, &next));
+	assert_true(target_wants(&e, &other));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_rule_of_answers),
 		cmocka_unit_test(so_many_answers_and_no_more),
+		cmocka_unit_test(one_last_relay_gets_a_part_of_the_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
