@@ -98,7 +98,8 @@ static struct hop_list extended(const struct router *r, const struct session *s,
 	return path;
 }
 
-/* A relay passes the first copy on, and one that is clearly cheaper. */
+/* A relay passes the first copy on, and one from another neighbour that is
+ * clearly cheaper. */
 static bool relay_wants(const struct seen *e, const struct hop_list *path)
 {
 	uint32_t cost = path_cost(path->hop, path->n);
@@ -108,7 +109,8 @@ static bool relay_wants(const struct seen *e, const struct hop_list *path)
 	if (e->n_forwarded == 0)
 		return true;
 	return e->n_forwarded < PROBE_COPIES_MAX &&
-	       cost * 10 < e->relayed_cost * 9;
+	       cost * 10 < e->relayed_cost * 9 &&
+	       !seen_was_forwarded_from(e, path);
 }
 
 static bool is_target(const struct router *r, const struct seen *e)

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utlist.h>
+
 #include "circuit/copy.h"
 #include "circuit/core.h"
 #include "circuit/path.h"
@@ -60,17 +62,31 @@ void seen_note_forwarded(struct seen *e, uint32_t cost)
 		e->relayed_cost = cost;
 }
 
-/* The node we were reached through. */
+/* The node before the last one. */
 static const struct node_id *last_relay(const struct seen *e,
-					const struct hop_list *path)
+					const struct hop *hops, size_t n)
 {
-	return path->n > 1 ? &path->hop[path->n - 2].id : &e->key.origin;
+	return n > 1 ? &hops[n - 2].id : &e->key.origin;
+}
+
+bool seen_was_forwarded_from(const struct seen *e, const struct hop_list *path)
+{
+	const struct node_id *from = last_relay(e, path->hop, path->n);
+	const struct copy *c;
+
+	/* A copy that came to a dead end was sent to nobody. */
+	DL_FOREACH (e->copies, c)
+		if (c->replies.n > 0 &&
+		    id_equal(last_relay(e, c->hops, c->n_hops), from))
+			return true;
+	return false;
 }
 
 bool seen_are_of_one(const struct seen *e, const struct hop_list *a,
 		     const struct hop_list *b)
 {
-	return id_equal(last_relay(e, a), last_relay(e, b));
+	return id_equal(last_relay(e, a->hop, a->n),
+			last_relay(e, b->hop, b->n));
 }
 
 bool seen_are_apart(const struct seen *e, const struct hop_list *a,

@@ -58,6 +58,9 @@ struct seen *seen_add(struct router *r, const struct msg_probe *p,
 		      struct neighbour *from, nsec now);
 /* As a relay: a copy of this cost was passed on. */
 void seen_note_forwarded(struct seen *e, uint32_t cost);
+/* As a relay: whether a copy was passed on that came from the same neighbour as
+ * this one. */
+bool seen_was_forwarded_from(const struct seen *e, const struct hop_list *path);
 /* Whether two paths to one node come over the same last relay. */
 bool seen_are_of_one(const struct seen *e, const struct hop_list *a,
 		     const struct hop_list *b);

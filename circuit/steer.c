@@ -285,8 +285,9 @@ bool steer_wants(const struct seen *e, const struct hop_list *path)
 		return true;
 	if (e->n_forwarded >= STEER_COPIES_MAX)
 		return false;
-	return path_cost(path->hop, path->n) * 10 < e->relayed_cost * 9 ||
-	       is_apart(e, path);
+	return !seen_was_forwarded_from(e, path) &&
+	       (path_cost(path->hop, path->n) * 10 < e->relayed_cost * 9 ||
+		is_apart(e, path));
 }
 
 enum nak_code steer_unwanted(const struct seen *e, unsigned tree)

@@ -10,7 +10,7 @@
 #define SETTLE_NS  (90 * NS_PER_S)
 #define PER_SECOND 5000
 #define SECONDS    5
-#define BURST_NS   (10 * NS_PER_MS)
+#define BURST_NS   NS_PER_MS
 
 /* Time that one router spends on what it is handed. */
 struct stopwatch {
@@ -126,14 +126,17 @@ static size_t victim_of(const struct lab *l, size_t member, size_t *link)
 	return best;
 }
 
-static void ask_somebody(struct lab *l, size_t except)
+/* Every other one for the flooded node itself: nothing leads around that. */
+static void ask_somebody(struct lab *l, const struct flood *f)
 {
 	size_t from, to;
 
-	if (lab_pick(l, 5) != 0)
+	if (lab_pick(l, 50) != 0)
 		return;
 	lab_pick_pair(l, &from, &to);
-	if (from != except)
+	if (l->n_asks % 2 == 0)
+		to = f->victim;
+	if (from != f->member && from != to)
 		lab_ask(l, from, to);
 }
 
@@ -169,7 +172,7 @@ static void flood(struct plan *p, size_t n, struct flood f)
 	while (mesh_now(l->mesh) < end) {
 		send_burst(l, &f);
 		lab_run(l, BURST_NS);
-		ask_somebody(l, f.member);
+		ask_somebody(l, &f);
 	}
 	l->stopwatch = NULL;
 	lab_await(l, 10 * NS_PER_S);

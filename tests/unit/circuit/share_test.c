@@ -273,6 +273,33 @@ static void one_neighbour_gets_a_part_of_the_answers(void **state)
 	mesh_free(m);
 }
 
+/* Neither a flood nor a steered probe. */
+static void one_neighbour_does_not_take_all_forwards(void **state)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct mesh *m = two_ways(5);
+		struct msg x = forge_probe(m, 0, 0, 4, 9);
+		const struct router_counters *c = small_counters(m, 3);
+
+		if (i == 1) {
+			x.probe.flags = 0;
+			x.probe.tree = TREE_ANY;
+			x.probe.budget = 64;
+			forge_probe_sign(m, 0, &x.probe);
+		}
+		for (unsigned k = 0; k < STEER_COPIES_MAX; k++)
+			inject_copy(m, &x, 1, (uint16_t)(60000 >> k));
+		assert_int_equal(c->n_probe_duplicate, STEER_COPIES_MAX - 1);
+		inject_copy(m, &x, 2, 100);
+		assert_int_equal(c->n_probe_duplicate, STEER_COPIES_MAX - 1);
+		small_pass(m, NS_PER_S);
+		assert_int_equal(small_counters(m, 4)->n_received[MSG_PROBE],
+				 2);
+		mesh_free(m);
+	}
+	(void)state;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +309,7 @@ int main(void)
 		cmocka_unit_test(a_relay_checks_few_answers_of_one_copy),
 		cmocka_unit_test(an_origin_checks_few_answers_of_one_probe),
 		cmocka_unit_test(one_neighbour_gets_a_part_of_the_answers),
+		cmocka_unit_test(one_neighbour_does_not_take_all_forwards),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,7 +169,10 @@ static void the_rule_of_copies(void **state)
 		{ "the first", 0, "abr", "abr", 1000, true },
 		{ "the same again", 1, "abr", "abr", 1000, false },
 		{ "a tenth cheaper, not quite", 1, "abr", "abr", 900, false },
-		{ "more than a tenth cheaper", 1, "abr", "abr", 899, true },
+		{ "a tenth cheaper, of another", 1, "abr", "acr", 899, true },
+		{ "that, not quite", 1, "abdr", "abcr", 900, false },
+		{ "more than a tenth cheaper", 1, "abdr", "abcr", 899, true },
+		{ "that, of one neighbour", 1, "abr", "cbr", 500, false },
 		{ "apart, though dearer", 1, "abr", "cdr", 5000, true },
 		{ "apart but for the node before", 1, "abcr", "decr", 1000,
 		  false },
@@ -187,6 +190,7 @@ static void the_rule_of_copies(void **state)
 		struct hop_list before = path(cases[i].before, 1000);
 		struct hop_list next = path(cases[i].path, cases[i].cost);
 		struct copy c = { .tree = 2,
+				  .replies = { .n = 1 },
 				  .n_hops = before.n,
 				  .hops = before.hop };
 		struct seen e = { .n_forwarded = cases[i].n_forwarded,
