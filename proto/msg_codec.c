@@ -4,7 +4,9 @@
 #include <protobuf-c/protobuf-c.h>
 #include <string.h>
 
+#include "proto/base/mem.h"
 #include "proto/frame.h"
+#include "proto/schema/control.pb-c.h"
 
 static const struct msg_codec *const codecs[MSG_TYPES] = {
 	[MSG_HELLO] = &codec_hello,
@@ -53,6 +55,18 @@ static void arena_free(void *ctx, void *p)
 	(void)p;
 }
 
+/* The message in a field; NULL: the field is something else, or absent. */
+static const ProtobufCMessage *message_in(const ProtobufCMessage *pb,
+					  const ProtobufCFieldDescriptor *f)
+{
+	const ProtobufCMessage *sub;
+
+	if (f->type != PROTOBUF_C_TYPE_MESSAGE)
+		return NULL;
+	memcpy(&sub, (const uint8_t *)pb + f->offset, sizeof sub);
+	return sub;
+}
+
 /* Unknown fields, also those of the one level of messages inside. */
 static size_t n_unknown(const ProtobufCMessage *pb)
 {
@@ -60,16 +74,54 @@ static size_t n_unknown(const ProtobufCMessage *pb)
 	size_t n = pb->n_unknown_fields;
 
 	for (unsigned i = 0; i < d->n_fields; i++) {
-		const ProtobufCFieldDescriptor *f = &d->fields[i];
-		const ProtobufCMessage *sub;
+		const ProtobufCMessage *sub = message_in(pb, &d->fields[i]);
 
-		if (f->type != PROTOBUF_C_TYPE_MESSAGE)
-			continue;
-		memcpy(&sub, (const uint8_t *)pb + f->offset, sizeof sub);
 		if (sub != NULL)
 			n += sub->n_unknown_fields;
 	}
 	return n;
+}
+
+/* Those whose first field is a body that begins with its version. */
+static bool is_versioned(const ProtobufCMessageDescriptor *d)
+{
+	const ProtobufCMessageDescriptor *const all[] = {
+		&qanat__probe__descriptor,  &qanat__route__descriptor,
+		&qanat__beacon__descriptor, &qanat__beat__descriptor,
+		&qanat__record__descriptor, &qanat__appointment__descriptor,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (d == all[i])
+			return true;
+	return false;
+}
+
+static bool has_newer_body(const ProtobufCMessage *pb)
+{
+	ProtobufCBinaryData body;
+
+	if (!is_versioned(pb->descriptor))
+		return false;
+	memcpy(&body, (const uint8_t *)pb + pb->descriptor->fields[0].offset,
+	       sizeof body);
+	return body.len > 0 && body.data[0] > BODY_VERSION;
+}
+
+/* What a later version says, as a whole or in a part. */
+static bool is_newer(const ProtobufCMessage *pb)
+{
+	const ProtobufCMessageDescriptor *d = pb->descriptor;
+
+	if (has_newer_body(pb))
+		return true;
+	for (unsigned i = 0; i < d->n_fields; i++) {
+		const ProtobufCMessage *sub = message_in(pb, &d->fields[i]);
+
+		if (sub != NULL && has_newer_body(sub))
+			return true;
+	}
+	return false;
 }
 
 const ProtobufCMessage *codec_unpack(struct arena *a,
@@ -138,6 +190,9 @@ enum msg_verdict msg_parse(struct msg *out, uint8_t type, const uint8_t *body,
 	pb = codec_unpack(&a, c->desc, body, len);
 	if (pb == NULL)
 		return MSG_MALFORMED;
+	/* Not ours to judge: the sender is no worse for it. */
+	if (is_newer(pb))
+		return MSG_UNKNOWN;
 	out->type = (enum msg_type)type;
 	return c->read(out, pb) ? MSG_OK : MSG_INVALID;
 }

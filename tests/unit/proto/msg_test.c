@@ -369,6 +369,61 @@ static void types_that_we_do_not_know_are_told_apart(void **state)
 	assert_int_equal(msg_parse(&m, MSG_LINK, NULL, 0), MSG_INVALID);
 }
 
+/* The version of the body that everything else in a message hangs on. */
+static uint8_t *version_of(struct msg *m)
+{
+	switch (m->type) {
+	case MSG_PROBE:
+		return m->probe.body;
+	case MSG_ANSWER:
+		return m->answer.route.body;
+	case MSG_OPEN:
+		return m->open.route.body;
+	case MSG_BEACON:
+		return m->beacon.root.body;
+	case MSG_BEAT:
+		return m->beat.root.body;
+	case MSG_STORE:
+		return m->store.record.body;
+	case MSG_FOUND:
+		return m->found.record.body;
+	default:
+		return NULL;
+	}
+}
+
+static void what_a_later_version_says_is_skipped(void **state)
+{
+	static const struct {
+		uint8_t version;
+		enum msg_verdict want;
+	} cases[] = {
+		{ 0, MSG_INVALID },
+		{ 1, MSG_OK },
+		{ 2, MSG_UNKNOWN },
+		{ 255, MSG_UNKNOWN },
+	};
+	struct rng r;
+	struct msg m, got;
+	unsigned n = 0;
+
+	(void)state;
+	rng_init(&r, 9);
+	for (int t = 1; t < MSG_TYPES; t++) {
+		do
+			msg_random(&m, (enum msg_type)t, &r);
+		while (t == MSG_STORE && m.store.record.body_len == 0);
+		if (version_of(&m) == NULL)
+			continue;
+		n++;
+		for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+			*version_of(&m) = cases[i].version;
+			assert_int_equal(msg_reread(&got, &m), cases[i].want);
+		}
+	}
+	assert_int_equal(n, 7);
+}
+
 static void every_verdict_code_and_reason_has_a_text(void **state)
 {
 	(void)state;
@@ -400,6 +455,7 @@ int main(void)
 		cmocka_unit_test(unknown_fields_inside_a_route_count_too),
 		cmocka_unit_test(a_body_that_wants_much_memory_is_malformed),
 		cmocka_unit_test(types_that_we_do_not_know_are_told_apart),
+		cmocka_unit_test(what_a_later_version_says_is_skipped),
 		cmocka_unit_test(every_verdict_code_and_reason_has_a_text),
 	};
 
