@@ -80,6 +80,14 @@ struct mesh_delivery {
 	unsigned n_hops;
 };
 
+enum mesh_loss {
+	LOSS_CUT,       /* sent into a cut that the node has not noticed */
+	LOSS_UNDER_WAY, /* cut while it was under way */
+	LOSS_LINK,      /* by the link, or for want of room */
+	LOSS_CIRCUIT,   /* no such label there, or not established */
+	MESH_LOSSES,
+};
+
 /* Who looks on; each may be NULL. */
 struct mesh_watch {
 	void *ctx;
@@ -92,6 +100,8 @@ struct mesh_watch {
 	bool (*relays)(void *ctx, size_t node, size_t to);
 	/* Before and after the router of a node is handed a message. */
 	void (*handling)(void *ctx, size_t node, bool begins);
+	/* A packet that was lost at this node, or on the way to it. */
+	void (*lost)(void *ctx, size_t node, uint64_t tag, enum mesh_loss why);
 };
 void mesh_set_watch(struct mesh *m, const struct mesh_watch *watch);
 

@@ -121,6 +121,13 @@ void mesh_send_message(struct mesh *m, size_t from,
 	dispatch(m, w, !end, msg);
 }
 
+static void lose(struct mesh *m, size_t node, uint64_t tag, enum mesh_loss why)
+{
+	m->n_dropped++;
+	if (m->watch.lost != NULL)
+		m->watch.lost(m->watch.ctx, node, tag, why);
+}
+
 void mesh_pass_packet(struct mesh *m, size_t from, const struct relay_hop *hop,
 		      size_t len, uint64_t tag, unsigned n_hops)
 {
@@ -130,9 +137,12 @@ void mesh_pass_packet(struct mesh *m, size_t from, const struct relay_hop *hop,
 
 	if (n_hops > HOPS_MAX)
 		m->fault = "a packet goes round";
-	if (w == NULL || !w->is_up || is_unlucky(m, w) ||
-	    w->busy_until[!end] > m->now + QUEUE_NS) {
-		m->n_dropped++;
+	if (w == NULL || !w->is_up) {
+		lose(m, from, tag, LOSS_CUT);
+		return;
+	}
+	if (is_unlucky(m, w) || w->busy_until[!end] > m->now + QUEUE_NS) {
+		lose(m, from, tag, LOSS_LINK);
 		return;
 	}
 	out = departure(m, w, !end, len);
@@ -226,7 +236,7 @@ static void packet_arrived(struct mesh *m, const struct happening *h)
 		deliver(m, h, hop.circuit);
 		break;
 	default:
-		m->n_dropped++;
+		lose(m, h->to, h->tag, LOSS_CIRCUIT);
 	}
 }
 
@@ -234,8 +244,11 @@ void mesh_arrive(struct mesh *m, const struct happening *h)
 {
 	const struct wire *w = &m->wires[h->wire];
 
-	if (!w->is_up || w->epoch != h->epoch || w->session[h->end] == 0)
+	if (!w->is_up || w->epoch != h->epoch || w->session[h->end] == 0) {
+		if (h->type == HAPPENS_PACKET)
+			lose(m, h->to, h->tag, LOSS_UNDER_WAY);
 		return;
+	}
 	if (h->type == HAPPENS_MESSAGE)
 		message_arrived(m, h);
 	else

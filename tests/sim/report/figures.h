@@ -23,14 +23,15 @@ struct plan {
 
 typedef void figures(struct plan *p);
 
-figures figures_setup;   /* new circuits in networks at rest, idle traffic */
-figures figures_cold;    /* all nodes start at once */
-figures figures_churn;   /* nodes die, nodes move */
-figures figures_drop;    /* nodes that swallow what they should pass on */
-figures figures_attack;  /* roots, directory, trees */
-figures figures_flooded; /* a member that sends far too many probes */
-figures figures_speed;   /* of the simulator */
-figures figures_smoke;   /* a little of the first, to be held to */
+figures figures_setup;    /* new circuits in networks at rest, idle traffic */
+figures figures_cold;     /* all nodes start at once */
+figures figures_churn;    /* nodes die */
+figures figures_mobility; /* nodes move */
+figures figures_drop;     /* nodes that swallow what they should pass on */
+figures figures_attack;   /* roots, directory, trees */
+figures figures_flooded;  /* a member that sends far too many probes */
+figures figures_speed;    /* of the simulator */
+figures figures_smoke;    /* a little of the first, to be held to */
 
 /* One size of one kind; what the others are made of. */
 struct setup_figures {

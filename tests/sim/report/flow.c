@@ -1,6 +1,7 @@
 #include "tests/sim/report/flow.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/mem.h"
 #include "tests/sim/report/lab.h"
@@ -84,10 +85,13 @@ static void send_due(struct lab *l, size_t i, nsec now)
 
 	if (!mesh_is_alive(l->mesh, f->from))
 		return;
-	if (f->waiting_since != 0 && now > f->waiting_since + FLOW_WAIT_NS)
-		f->waiting_since = 0;
 	if (f->waiting_since != 0 && transmit(l, i))
 		f->waiting_since = 0;
+	if (f->waiting_since != 0 &&
+	    (now >= f->next_at || now > f->waiting_since + FLOW_WAIT_NS)) {
+		f->waiting_since = 0;
+		f->n_unsent++;
+	}
 	if (now < f->next_at)
 		return;
 	f->next_at += f->period;
@@ -111,8 +115,12 @@ void flows_run(struct lab *l, nsec time)
 
 void flows_count_start(struct lab *l)
 {
-	for (size_t i = 0; i < l->n_flows; i++)
-		l->flows[i].n_offered = l->flows[i].n_arrived = 0;
+	for (size_t i = 0; i < l->n_flows; i++) {
+		struct flow *f = &l->flows[i];
+
+		f->n_offered = f->n_arrived = f->n_unsent = 0;
+		memset(f->n_lost, 0, sizeof f->n_lost);
+	}
 }
 
 bool flow_works(const struct flow *f, nsec since)
@@ -130,6 +138,14 @@ static void note_arrival(struct flow *f, nsec at, nsec sent)
 		f->last_sent = sent;
 }
 
+void flow_lost(struct lab *l, uint64_t tag, enum mesh_loss why)
+{
+	size_t i = tag >> FLOW_SHIFT;
+
+	if (i < l->n_flows)
+		l->flows[i].n_lost[(tag & REPLY_BIT) != 0][why]++;
+}
+
 void flow_delivered(struct lab *l, const struct mesh_delivery *d)
 {
 	size_t i = d->tag >> FLOW_SHIFT;
@@ -138,9 +154,10 @@ void flow_delivered(struct lab *l, const struct mesh_delivery *d)
 
 	if (i >= l->n_flows || d->node != (is_reply ? f->from : f->to))
 		return;
-	if (f->is_ping && !is_reply)
-		mesh_send_packet(l->mesh, d->node, d->circuit, PACKET_BYTES,
-				 d->tag | REPLY_BIT);
-	else
+	if (f->is_ping && !is_reply) {
+		if (!mesh_send_packet(l->mesh, d->node, d->circuit,
+				      PACKET_BYTES, d->tag | REPLY_BIT))
+			f->n_lost[1][LOSS_CIRCUIT]++;
+	} else
 		note_arrival(f, d->at, (d->tag & TIME_MASK) * TIME_UNIT_NS);
 }

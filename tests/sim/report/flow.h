@@ -29,6 +29,8 @@ struct flow {
 	nsec last_sent;
 	/* Since flows_count_start(). */
 	uint64_t n_offered, n_arrived;
+	uint64_t n_unsent;               /* found no circuit in time */
+	uint64_t n_lost[2][MESH_LOSSES]; /* on the way, and the replies to it */
 };
 
 /* Holds the destination from now on; returns its number. */
@@ -45,4 +47,5 @@ void flows_count_start(struct lab *l);
 bool flow_works(const struct flow *f, nsec since);
 
 void flow_event(struct lab *l, size_t node, const struct router_event *ev);
+void flow_lost(struct lab *l, uint64_t tag, enum mesh_loss why);
 void flow_delivered(struct lab *l, const struct mesh_delivery *d);

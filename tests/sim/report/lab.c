@@ -122,6 +122,12 @@ static void on_delivered(void *ctx, const struct mesh_delivery *d)
 	flow_delivered(ctx, d);
 }
 
+static void on_lost(void *ctx, size_t node, uint64_t tag, enum mesh_loss why)
+{
+	(void)node;
+	flow_lost(ctx, tag, why);
+}
+
 static bool on_relay(void *ctx, size_t node, size_t to)
 {
 	const struct lab *l = ctx;
@@ -217,6 +223,7 @@ void lab_watch_handling(struct lab *l,
 					.event = on_event,
 					.delivered = on_delivered,
 					.relays = on_relay,
+					.lost = on_lost,
 					.handling = handling,
 				});
 }

@@ -17,10 +17,10 @@ static const struct {
 	const char *name;
 	figures *run;
 } groups[] = {
-	{ "setup", figures_setup },   { "cold", figures_cold },
-	{ "churn", figures_churn },   { "drop", figures_drop },
-	{ "attack", figures_attack }, { "flooded", figures_flooded },
-	{ "speed", figures_speed },
+	{ "setup", figures_setup },     { "cold", figures_cold },
+	{ "churn", figures_churn },     { "mobility", figures_mobility },
+	{ "drop", figures_drop },       { "attack", figures_attack },
+	{ "flooded", figures_flooded }, { "speed", figures_speed },
 };
 
 struct options {
