@@ -85,6 +85,8 @@ void hold_seek(struct router *r, struct hold *h, nsec now)
 	if (k != NULL)
 		hold_hops(r, k, &avoid);
 	seek_start(r, &h->target, k != NULL ? &avoid : h->lost, now);
+	if (k == NULL)
+		seek_hurry(r, &h->target, now);
 }
 
 void hold_asked(struct router *r, const struct node_id *target)

@@ -17,6 +17,8 @@
 /* The pause behind round r is drawn from 0 to 250 ms times 2^r. */
 #define PAUSE_NS     (250 * NS_PER_MS)
 #define PAUSE_MAX_NS (4 * NS_PER_S)
+/* The same while nothing carries to a target that is held. */
+#define PAUSE_URGENT_NS (25 * NS_PER_MS)
 /* Nodes: in larger networks two signatures are proof enough. */
 #define ABSENT_FLOOD_BELOW 1024
 /* The target itself, over one link, without steering. */
@@ -106,7 +108,8 @@ static void absent(struct router *r, struct seek *k, nsec now)
 
 static void pause(struct router *r, struct seek *k, nsec now)
 {
-	nsec most = time_min(PAUSE_NS << (k->round - 1), PAUSE_MAX_NS);
+	nsec first = k->is_urgent ? PAUSE_URGENT_NS : PAUSE_NS;
+	nsec most = time_min(first << (k->round - 1), PAUSE_MAX_NS);
 	nsec until = now + rng_below(&r->rng, most);
 
 	seek_enter(r, k, SEEK_PAUSING, time_min(until, k->started + ROUNDS_NS));

@@ -83,7 +83,26 @@ struct route *route_find(struct router *r, const struct node_id *target,
 	return NULL;
 }
 
-/* Makes room: the older proof of the same path, or the dearest route. */
+/* The first one that does not begin with a neighbour; else the oldest proof, if
+ * it is much older than the new one: the probes since then have not found it
+ * again.  NULL: all are good. */
+static struct route *faded(struct router *r, const struct route_set *set,
+			   const struct route_proof *p)
+{
+	struct route *route, *oldest = set->routes;
+
+	DL_FOREACH (set->routes, route) {
+		if (session_to(r, &route->proof.hops.hop[0].id) == NULL)
+			return route;
+		if (route->proof.expiry_ms < oldest->proof.expiry_ms)
+			oldest = route;
+	}
+	return oldest->proof.expiry_ms + ROUTE_FADES_MS < p->expiry_ms ? oldest
+								       : NULL;
+}
+
+/* Makes room: the older proof of the same path, one that is not to be relied
+ * on, or the dearest route. */
 static bool make_room(struct router *r, struct route_set *set,
 		      const struct route_proof *p, uint32_t cost)
 {
@@ -100,9 +119,10 @@ static bool make_room(struct router *r, struct route_set *set,
 	}
 	if (set->n < ROUTES_PER_TARGET_MAX)
 		return r->routes.n < ROUTES_MAX;
-	if (last->cost <= cost)
+	route = faded(r, set, p);
+	if (route == NULL && last->cost <= cost)
 		return false;
-	route_remove(r, last);
+	route_remove(r, route != NULL ? route : last);
 	return true;
 }
 

@@ -162,6 +162,14 @@ void seek_take_held(struct router *r, struct seek *k, nsec now)
 	seek_step(r, k, now);
 }
 
+static void again(struct router *r, struct seek *k, nsec now)
+{
+	if (k->way == SEEK_BY_ROUNDS)
+		rounds_again(r, k, now);
+	else
+		seek_rings_again(r, k, now);
+}
+
 /* ---- inputs ------------------------------------------------------------ */
 
 void seek_start(struct router *r, const struct node_id *target,
@@ -191,6 +199,20 @@ void seek_start(struct router *r, const struct node_id *target,
 	k->timer.kind = TIMER_SEEK;
 	TABLE_ADD(&r->table_key, hh, r->seeks.all, target, sizeof k->target, k);
 	seek_step(r, k, now);
+}
+
+void seek_hurry(struct router *r, const struct node_id *target, nsec now)
+{
+	struct seek *k = seek_find(r, target);
+
+	if (k == NULL || k->is_urgent)
+		return;
+	k->is_urgent = true;
+	k->takes_shared = true;
+	if (k->state == SEEK_PROBING && seek_is_holding(k))
+		seek_take_held(r, k, now);
+	else if (k->state == SEEK_PAUSING)
+		again(r, k, now);
 }
 
 struct seek *seek_of(struct router *r, const struct ring *g)
@@ -293,14 +315,6 @@ static void probing_timeout(struct router *r, struct seek *k, nsec now)
 	} else {
 		arm(r, k);
 	}
-}
-
-static void again(struct router *r, struct seek *k, nsec now)
-{
-	if (k->way == SEEK_BY_ROUNDS)
-		rounds_again(r, k, now);
-	else
-		seek_rings_again(r, k, now);
 }
 
 void seek_timeout(struct router *r, struct timer *t, nsec now)

@@ -33,6 +33,10 @@ size_t seeks_n(const struct router *r);
 void seek_start(struct router *r, const struct node_id *target,
 		const struct hop_list *avoid, nsec now);
 
+/* Nothing carries any more to a target that a spare is looked for to: the
+ * attempt wastes no time, and takes what it gets. */
+void seek_hurry(struct router *r, const struct node_id *target, nsec now);
+
 /* A ring got a reply that is not a route; a ring brought a route. */
 void seek_replied(struct router *r, struct ring *g, nsec now);
 void seek_answered(struct router *r, struct ring *g, nsec now);

@@ -26,6 +26,7 @@ struct seek {
 	enum seek_way way;
 	struct hop_list *avoid; /* NULL: nothing */
 	bool takes_shared;      /* routes that share links with it will do */
+	bool is_urgent;         /* nothing carries */
 	bool is_proved;
 	bool was_heard; /* some reply has come */
 	circuit_no opening;

@@ -43,6 +43,7 @@
 #define PROBE_DEADLINE_MIN_MS 500
 #define PROBE_DEADLINE_MAX_MS 8000
 #define ROUTE_LIFETIME_MS     600000
+#define ROUTE_FADES_MS        60000 /* older than another to the same target */
 #define ROUTES_PER_TARGET_MAX 8
 #define ROUTES_MAX            4096
 #define UNREACHABLE_MEMORY_NS (2 * NS_PER_S)

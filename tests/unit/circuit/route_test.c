@@ -162,6 +162,40 @@ static void the_dearest_of_nine_is_not_kept(void **state)
 	mesh_free(m);
 }
 
+/* In a network that moves, the cheapest ones are soon those of before. */
+static void a_full_set_takes_a_dearer_one_for_one_that_has_faded(void **state)
+{
+	struct mesh *m = star(ROUTES_PER_TARGET_MAX + 3);
+	struct router *r = mesh_router(m, 0);
+	struct node_id t = node(9);
+	static const uint64_t life = 100000;
+	struct route *new;
+
+	(void)state;
+	for (uint16_t i = 1; i <= ROUTES_PER_TARGET_MAX; i++)
+		add(m, i, 9, (uint16_t)(1000 + i), life);
+	assert_null(add(m, ROUTES_PER_TARGET_MAX + 1, 9, 5000,
+			life + ROUTE_FADES_MS));
+	new = add(m, ROUTES_PER_TARGET_MAX + 1, 9, 5000,
+		  life + ROUTE_FADES_MS + 1);
+	assert_non_null(new);
+	assert_int_equal(n_routes(m), ROUTES_PER_TARGET_MAX);
+	/* The first neighbour is gone: so is what begins there. */
+	mesh_cut(m, 2);
+	mesh_run(m, mesh_now(m) + NS_PER_S);
+	assert_non_null(add(m, ROUTES_PER_TARGET_MAX + 2, 9, 6000, life));
+	assert_int_equal(n_routes(m), ROUTES_PER_TARGET_MAX);
+	mesh_heal(m, 2);
+	for (unsigned i = 0; i < ROUTES_PER_TARGET_MAX; i++) {
+		struct route *best =
+			route_best(r, &t, 77, NULL, false, mesh_now(m));
+
+		assert_int_not_equal(via_of(m, best), 3);
+		best->tried_by = 77;
+	}
+	mesh_free(m);
+}
+
 static void a_newer_proof_of_the_same_path_takes_the_place(void **state)
 {
 	struct mesh *m = star(2);
@@ -216,6 +250,8 @@ int main(void)
 		cmocka_unit_test(
 			a_route_whose_first_node_is_away_is_passed_over),
 		cmocka_unit_test(the_dearest_of_nine_is_not_kept),
+		cmocka_unit_test(
+			a_full_set_takes_a_dearer_one_for_one_that_has_faded),
 		cmocka_unit_test(
 			a_newer_proof_of_the_same_path_takes_the_place),
 		cmocka_unit_test(a_route_goes_at_its_end),
