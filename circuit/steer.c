@@ -239,6 +239,18 @@ static void send(struct router *r, struct copy *c, const struct neighbour *n,
 	arm(r, c);
 }
 
+/* Whether a reply can be here in time.  One that is not the target needs some
+ * to look further; else it would be blamed for being silent. */
+static bool has_time(const struct copy *c, const struct neighbour *n, nsec now)
+{
+	nsec until = c->steered->patience;
+	nsec left = until > now ? until - now : 0;
+
+	if (id_equal(&n->id, &c->probe->target))
+		return left > session_rtt(n->best);
+	return copy_patience(n->best, (uint32_t)(left / NS_PER_MS)) > 0;
+}
+
 /* To one neighbour more; `shares` leaves half of the budget for the next. */
 static bool forward(struct router *r, struct copy *c, bool shares, nsec now)
 {
@@ -254,6 +266,10 @@ static bool forward(struct router *r, struct copy *c, bool shares, nsec now)
 	n = next_hop(r, c, &score, now);
 	if (n == NULL) {
 		replies_note(&c->replies, NAK_DEAD_END);
+		return false;
+	}
+	if (!has_time(c, n, now)) {
+		replies_note(&c->replies, NAK_TIMEOUT);
 		return false;
 	}
 	give = c->steered->budget - 1u;

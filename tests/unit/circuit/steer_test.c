@@ -488,6 +488,42 @@ static void without_time_nothing_is_passed_on(void **state)
 	steer_lab_free(l);
 }
 
+/* 25 ms are kept on the way to node 1, and as many on the way from it to 2. */
+static void who_has_no_time_to_look_further_is_not_asked(void **state)
+{
+	static const uint32_t deadline[] = { 25 + 25, 25 + 26 };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct steer_lab *l = steer_line(4);
+		struct msg x = steer_probe(l, 0, 3, TREE_ANY, 1);
+		const struct steer_seen *sent = NULL;
+
+		x.probe.deadline_ms = deadline[i];
+		steer_inject(l, 0, 1, &x);
+		assert_int_equal(steer_count(l, 1, MSG_PROBE, NULL), i);
+		small_pass(l->m, 100 * NS_PER_MS);
+		assert_int_equal(steer_count(l, 1, MSG_NAK, &sent), 1);
+		assert_int_equal(sent->msg.nak.code, NAK_TIMEOUT);
+		assert_false(sent->msg.nak.has_blame);
+		steer_lab_free(l);
+	}
+}
+
+/* The target answers at once: the way there and back is all that it takes. */
+static void the_target_needs_no_time_to_look_further(void **state)
+{
+	struct steer_lab *l = steer_line(3);
+	struct msg x = steer_probe(l, 0, 2, TREE_ANY, 1);
+
+	(void)state;
+	x.probe.deadline_ms = 25 + 11;
+	steer_inject(l, 0, 1, &x);
+	small_pass(l->m, 100 * NS_PER_MS);
+	assert_int_equal(steer_count(l, 1, MSG_ANSWER, NULL), 1);
+	steer_lab_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -508,6 +544,8 @@ int main(void)
 		cmocka_unit_test(blame_from_further_on_is_passed_on),
 		cmocka_unit_test(a_link_that_goes_down_is_passed_by),
 		cmocka_unit_test(without_time_nothing_is_passed_on),
+		cmocka_unit_test(who_has_no_time_to_look_further_is_not_asked),
+		cmocka_unit_test(the_target_needs_no_time_to_look_further),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
