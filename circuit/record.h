@@ -24,10 +24,9 @@ struct records {
 	/* Our own record, and when it is stored anew. */
 	struct stored_record *own;
 	uint64_t own_issued_ms;
-	unsigned n_early;  /* stores in a row that a change caused */
-	nsec own_stored;   /* 0: never */
-	nsec next_store;   /* whatever happens */
-	nsec moved_since;  /* the first change that is not stored; 0: none */
+	nsec paid_until;  /* when stores that a change caused are made up for */
+	nsec next_store;  /* whatever happens */
+	nsec moved_since; /* the first change that is not stored; 0: none */
 	nsec spread_until; /* not before this time, if a root has changed */
 	struct timer timer;
 	/* Since when we have been the root of a tree; 0: we are not. */

@@ -10,6 +10,8 @@
 
 /* A cost that differs by so much is a change. */
 #define COST_HYSTERESIS 4
+/* So far ahead stores may be of their spacing. */
+#define RECORD_AHEAD_NS ((RECORD_STORES_BURST - 1) * RECORD_SPACING_NS)
 
 struct stored_record *record_own(const struct router *r)
 {
@@ -120,18 +122,6 @@ static bool is_placed(const struct locator *l)
 	return false;
 }
 
-/* After the n-th early one: 0, 5, 10 … 60 s. */
-static nsec spacing(unsigned n)
-{
-	nsec s = RECORD_SPACING_NS;
-
-	if (n == 0)
-		return 0;
-	while (--n > 0 && s < RECORD_SPACING_MAX_NS)
-		s *= 2;
-	return time_min(s, RECORD_SPACING_MAX_NS);
-}
-
 static nsec later(nsec a, nsec b)
 {
 	return a > b ? a : b;
@@ -144,8 +134,8 @@ static nsec due(const struct records *rs, nsec now)
 			     rs->moved_since + RECORD_QUIET_MAX_NS);
 
 	when = later(when, rs->spread_until);
-	if (rs->own_stored != 0)
-		when = later(when, rs->own_stored + spacing(rs->n_early));
+	if (rs->paid_until > RECORD_AHEAD_NS)
+		when = later(when, rs->paid_until - RECORD_AHEAD_NS);
 	return when;
 }
 
@@ -198,15 +188,11 @@ static void make(struct router *r, struct record *rec, nsec now)
 	stored_set(r, &r->records.own, rec, now);
 }
 
+/* Those that a change causes are RECORD_SPACING_NS apart in the long run. */
 static void count_early(struct records *rs, nsec now)
 {
-	if (now >= rs->next_store)
-		rs->n_early = 0;
-	else if (rs->n_early > 0 &&
-		 now - rs->own_stored >= 2 * spacing(rs->n_early))
-		rs->n_early--;
-	else
-		rs->n_early++;
+	if (now < rs->next_store)
+		rs->paid_until = later(rs->paid_until, now) + RECORD_SPACING_NS;
 }
 
 void record_store_own(struct router *r, nsec now)
@@ -218,7 +204,6 @@ void record_store_own(struct router *r, nsec now)
 		return;
 	make(r, &rec, now);
 	count_early(rs, now);
-	rs->own_stored = now;
 	rs->moved_since = 0;
 	/* A tenth apart, so that what began together does not stay so. */
 	rs->next_store = now + RECORD_STORE_NS -

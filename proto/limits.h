@@ -85,11 +85,11 @@
 #define TREE_SAMPLE       16 /* one in so many unused beacons is verified */
 #define RECORD_LIFE_S     900
 #define RECORD_STORE_NS   (600 * NS_PER_S)
-/* Stores that a change causes: their spacing, at first and at last; how long
+/* Stores that a change causes: their spacing, and how many at once; how long
  * the trees must have been quiet, and at most; how far apart the owners are
  * after a root has changed; how long a root then knows what is not there. */
 #define RECORD_SPACING_NS         (5 * NS_PER_S)
-#define RECORD_SPACING_MAX_NS     (60 * NS_PER_S)
+#define RECORD_STORES_BURST       3
 #define RECORD_QUIET_NS           (200 * NS_PER_MS)
 #define RECORD_QUIET_MAX_NS       (2 * NS_PER_S)
 #define RECORD_SPREAD_PER_NODE_NS (5 * NS_PER_MS)
