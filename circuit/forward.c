@@ -80,6 +80,16 @@ bool router_circuit_out(struct router *r, circuit_no no, size_t len, nsec now,
 		.label = c->side[toward].out.label,
 		.circuit = c->no,
 		.mtu = c->mtu,
+		.is_single = c->n_hops == 1,
 	};
 	return true;
+}
+
+void router_circuit_in(struct router *r, circuit_no no, size_t len, nsec now)
+{
+	struct circuit *c = circuit_find(r, no);
+
+	if (c != NULL && c->state == CIRCUIT_ESTABLISHED && c->n_hops == 1)
+		count(r, c, c->is_origin ? TOWARD_ORIGIN : TOWARD_TARGET, len,
+		      now);
 }

@@ -209,6 +209,7 @@ struct relay_hop {
 	uint32_t label;
 	circuit_no circuit;
 	uint16_t mtu;
+	bool is_single; /* the far end of the circuit is the session's peer */
 };
 
 /* `label` is the masked label of a packet which came in on `s`, `len` all that
@@ -220,6 +221,9 @@ enum relay_verdict router_packet_received(struct router *r, session_no s,
  * `len` of 0 only asks: nothing is counted, and the circuit stays idle. */
 bool router_circuit_out(struct router *r, circuit_no c, size_t len, nsec now,
 			struct relay_hop *out);
+/* A packet of `len` for our own circuit of one hop came past the session, as
+ * it is (protocol.md 7.11): it is counted as one that the session brought. */
+void router_circuit_in(struct router *r, circuit_no c, size_t len, nsec now);
 
 /* ---- looking in (status, tests) -------------------------------------- */
 

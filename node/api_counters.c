@@ -143,6 +143,7 @@ static const struct field session_fields[] = {
 	F(control_overflow),
 	F(dead),
 	F(cut),
+	F(direct_doubted),
 };
 #undef F
 
@@ -159,6 +160,8 @@ static const struct field channel_fields[] = {
 	F(datagram_full),    F(capsule_bad),
 	F(h3_errors),        F(request_bad),
 	F(fields_over),      F(reset_sent),
+	F(direct_sent),      F(direct_received),
+	F(direct_refused),   F(direct_bad),
 };
 #undef F
 

@@ -194,6 +194,9 @@ static json_t *link_object(const struct node *n, const struct session_info *s)
 	json_object_set_new(o, "tx_bytes", integer(s->n_bytes_out));
 	json_object_set_new(o, "rx_packets", integer(s->n_packets_in));
 	json_object_set_new(o, "tx_packets", integer(s->n_packets_out));
+	json_object_set_new(o, "is_direct", json_boolean(s->is_direct));
+	json_object_set_new(o, "rx_direct_packets", integer(s->n_direct_in));
+	json_object_set_new(o, "tx_direct_packets", integer(s->n_direct_out));
 	json_object_set_new(o, "queued_packets", integer(s->n_queued));
 	json_object_set_new(o, "dropped_packets", integer(s->n_dropped));
 	return o;
@@ -276,9 +279,10 @@ static json_t *channel_object(const struct node *n,
 
 	while (channels_next(n->overlay->channels, &index, &ch)) {
 		if (channel_circuit(ch) == c->circuit && channel_is_up(ch))
-			return json_pack("{s:o, s:I}", "rtt_ms",
+			return json_pack("{s:o, s:I, s:b}", "rtt_ms",
 					 api_ms(channel_rtt(ch)), "streams",
-					 (json_int_t)channel_n_streams(ch));
+					 (json_int_t)channel_n_streams(ch),
+					 "is_direct", channel_is_direct(ch));
 	}
 	return json_null();
 }

@@ -159,6 +159,7 @@ json_t *api_get_status(void *ctx, const struct api_request *r, int *status)
 			    json_string(protect_name(n->protect)));
 	json_object_set_new(o, "transit",
 			    json_string(transit[n->config.node.transit]));
+	json_object_set_new(o, "direct", json_boolean(n->config.node.direct));
 	json_object_set_new(o, "tun", tun(n));
 	json_object_set_new(o, "socks",
 			    json_pack("{s:b, s:o}", "enabled",

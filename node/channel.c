@@ -382,7 +382,7 @@ struct channels *channels_new(struct loop *l, struct quic_tls *tls,
 	set->sessions = sessions;
 	set->events = ev;
 	set->ctx = ctx;
-	set->table = quic_table_new(tls, reset_key);
+	set->table = quic_table_beside(sessions_table(sessions), reset_key);
 	set->joiners = joiners_new();
 	return set;
 }

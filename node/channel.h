@@ -60,6 +60,15 @@ void channels_circuit_carries(struct channels *set, circuit_no c);
 /* A packet arrived on a circuit that ends here. */
 void channels_receive(struct channels *set, circuit_no c,
 		      const struct packet *p);
+/* A direct packet (protocol.md 7.11) for the connection `q`, which is of the
+ * channels' table. */
+void channels_receive_direct(struct channels *set, struct quic *q,
+			     const struct udp_path *path, const uint8_t *data,
+			     size_t len);
+/* One for nobody, from the peer of `s`: see session_events. */
+size_t channels_receive_stray(struct channels *set, session_no s,
+			      const uint8_t *data, size_t len, uint8_t *out,
+			      size_t cap);
 /* A session has room again. */
 void channels_session_writable(struct channels *set, session_no s);
 /* At the end of a turn: writes what is waiting; true if anything was done. */
@@ -76,6 +85,7 @@ void channel_close(struct channel *c, const char *why);
 bool channel_is_client(const struct channel *c);
 bool channel_is_up(const struct channel *c);
 bool channel_carries_ip(const struct channel *c);
+bool channel_is_direct(const struct channel *c); /* it sends so now */
 const struct node_id *channel_peer(const struct channel *c);
 const struct dest_tag *channel_tag(const struct channel *c);
 circuit_no channel_circuit(const struct channel *c); /* 0: stranded */
@@ -112,7 +122,8 @@ struct channel_counters {
 		n_parts, n_parts_lost, n_streams_opened, n_streams_accepted,
 		n_streams_refused, n_datagram_bad, n_datagram_unknown,
 		n_datagram_full, n_capsule_bad, n_h3_errors, n_request_bad,
-		n_fields_over;
+		n_fields_over, n_direct_sent, n_direct_received,
+		n_direct_refused, n_direct_bad;
 };
 const struct channel_counters *channels_counters(struct channels *set);
 bool channels_next(const struct channels *set, size_t *index,

@@ -82,12 +82,19 @@ struct stream {
 	size_t n_capsule;
 };
 
+struct direct {          /* packets past the session: channel_direct.c */
+	bool is_open;    /* the peer uses this lane */
+	unsigned n_past; /* a server's: how many in a row were not direct */
+};
+
 struct channel {
 	struct channels *set;
 	struct channel *prev, *next;
 	struct quic *quic;
 	struct lane *lane; /* NULL: stranded */
 	struct node_id peer;
+	circuit_no lane_before;
+	struct direct direct;
 	struct dest_tag tag;          /* of our users; all zeros: no one's */
 	union endpoint local, remote; /* QUIC's one path */
 	bool is_client, is_up, is_ending, is_dirty;
@@ -126,6 +133,14 @@ struct channels {
 /* channel_lane.c */
 struct lane *lane_find(struct channels *set, circuit_no circuit);
 
+/* channel_direct.c */
+/* A packet has come over the lane in use. */
+void channel_direct_heard(struct channel *c, bool is_direct);
+/* Where to write the next packet of up to `cap` bytes; NULL: it takes the
+ * session. */
+uint8_t *channel_direct_space(struct channel *c, size_t cap);
+void channel_direct_send(struct channel *c, uint8_t *data, size_t len);
+
 /* channel.c */
 struct channel *channel_accept(struct channels *set, struct lane *l,
 			       const ngtcp2_pkt_hd *hd);
@@ -139,6 +154,11 @@ void channel_ping(struct channel *c);
 void channel_end(struct channel *c, const char *why);
 
 /* channel_write.c */
+/* Where the lane's packets go, or NULL. */
+const struct relay_hop *lane_out(struct channels *set, struct lane *l);
+/* Counts a packet of `len`: NULL if the circuit is gone. */
+const struct relay_hop *lane_send(struct channels *set, struct lane *l,
+				  size_t len);
 void channel_send_packet(struct channel *c, const uint8_t *data, size_t len);
 /* A packet of no channel: whole, dropped where there is no room. */
 void channels_send_small(struct channels *set, struct lane *l,

@@ -26,7 +26,10 @@ static void set_lane(struct channel *c, struct lane *l)
 		c->set->counters.n_switched++;
 		channel_ping(c);
 	}
+	if (c->lane != NULL)
+		c->lane_before = c->lane->circuit;
 	c->lane = l;
+	c->direct = (struct direct){ 0 };
 	c->stranded_since = 0;
 	channel_mark(c);
 }
@@ -166,6 +169,8 @@ static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
 	if (!c->is_client)
 		set_lane(c, l);
 	read_packet(c, data, len);
+	if (c->lane == l)
+		channel_direct_heard(c, false);
 }
 
 void channels_receive(struct channels *set, circuit_no circuit,

@@ -8,10 +8,10 @@ enum {
 	PACKET_MIN = TUN_MTU_MIN + CHANNEL_OVERHEAD,
 };
 
-/* Where the lane's packets go, or NULL.  That stays as it is for the life of a
- * circuit, so the router is asked at the first packet; and by each packet that
- * is sent, which finds out when the circuit is gone. */
-static const struct relay_hop *lane_out(struct channels *set, struct lane *l)
+/* That stays as it is for the life of a circuit, so the router is asked at the
+ * first packet; and by each packet that is sent, which finds out when the
+ * circuit is gone. */
+const struct relay_hop *lane_out(struct channels *set, struct lane *l)
 {
 	if (l == NULL || (l->out.session == 0 &&
 			  !router_circuit_out(set->router, l->circuit, 0,
@@ -20,9 +20,8 @@ static const struct relay_hop *lane_out(struct channels *set, struct lane *l)
 	return &l->out;
 }
 
-/* Counts a packet of `len`: NULL if the circuit is gone. */
-static const struct relay_hop *lane_send(struct channels *set, struct lane *l,
-					 size_t len)
+const struct relay_hop *lane_send(struct channels *set, struct lane *l,
+				  size_t len)
 {
 	if (l == NULL)
 		return NULL;
@@ -131,6 +130,24 @@ static void pace(struct channel *c)
 	c->burst = 0;
 }
 
+/* Where the next packet is to be written: where it leaves from, or `own`. */
+static uint8_t *space_for(struct channel *c, uint8_t *own, size_t cap)
+{
+	uint8_t *direct = channel_direct_space(c, cap);
+
+	return direct != NULL ? direct : own;
+}
+
+static void send_written(struct channel *c, uint8_t *data, size_t len,
+			 const uint8_t *own)
+{
+	c->burst += len;
+	if (data == own)
+		channel_send_packet(c, data, len);
+	else
+		channel_direct_send(c, data, len);
+}
+
 bool channel_write_datagram(struct channel *c, const ngtcp2_vec *vec, size_t n)
 {
 	uint8_t packet[CIRCUIT_MTU_MAX];
@@ -139,18 +156,19 @@ bool channel_write_datagram(struct channel *c, const ngtcp2_vec *vec, size_t n)
 
 	channel_mark(c);
 	while (!accepted) {
+		uint8_t *out;
 		uint8_t ecn;
 		size_t len;
 
 		if (!channel_has_room(c))
 			return false;
 		pace(c);
-		len = quic_write_datagram(c->quic, &ecn, packet, cap, vec, n,
+		out = space_for(c, packet, cap);
+		len = quic_write_datagram(c->quic, &ecn, out, cap, vec, n,
 					  &accepted, loop_now(c->set->loop));
 		if (len == 0)
 			return accepted;
-		c->burst += len;
-		channel_send_packet(c, packet, len);
+		send_written(c, out, len, packet);
 	}
 	return true;
 }
@@ -186,15 +204,16 @@ void channel_write_streams(struct channel *c)
 	size_t cap = channel_packet_max(c);
 
 	while (channel_has_room(c)) {
+		uint8_t *out;
 		uint8_t ecn;
 		size_t len;
 
 		pace(c);
-		len = quic_write(c->quic, NULL, &ecn, packet, cap,
+		out = space_for(c, packet, cap);
+		len = quic_write(c->quic, NULL, &ecn, out, cap,
 				 loop_now(c->set->loop));
 		if (len == 0)
 			return;
-		c->burst += len;
-		channel_send_packet(c, packet, len);
+		send_written(c, out, len, packet);
 	}
 }

@@ -57,6 +57,7 @@ struct config {
 						   adds 0.0.0.0:4433 */
 		char state[CONFIG_TEXT_MAX];    /* default /var/lib/qanat */
 		enum transit transit;
+		bool direct;
 		uint16_t flood_below; /* nodes */
 		enum protect_choice packet_protection;
 		uint16_t memory; /* MiB */

@@ -35,6 +35,9 @@ const struct config_key config_keys[] = {
 	  .help = "folder of ca.crt, cert.crt, key.pem and the database" },
 	{ "node", "transit", &config_transit, AT(node.transit), .def = "on",
 	  .help = "relay for others" },
+	{ "node", "direct", &config_on_off, AT(node.direct), .def = "on",
+	  .help = "send to neighbours without the session around it; off "
+		  "hides from the wire whether we talk or relay" },
 	{ "node", "flood-below", &config_number, AT(node.flood_below),
 	  .def = "64", .max = 4096, .unit = "nodes",
 	  .help = "smaller networks are searched by floods, larger ones by "

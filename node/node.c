@@ -401,6 +401,7 @@ static int build(struct node *n, char *why, size_t why_cap)
 			.memory = (size_t)n->config.node.memory << 20,
 			.display_name = n->config.node.name,
 			.transit = n->config.node.transit != TRANSIT_OFF,
+			.direct = n->config.node.direct,
 			.flood_below = n->config.node.flood_below },
 		&overlay_events, n);
 	if (n->overlay == NULL) {

@@ -98,6 +98,23 @@ static void session_writable(void *ctx, session_no s)
 	channels_session_writable(o->channels, s);
 }
 
+static void session_direct(void *ctx, struct quic *q,
+			   const struct udp_path *path, const uint8_t *data,
+			   size_t len)
+{
+	struct overlay *o = ctx;
+
+	channels_receive_direct(o->channels, q, path, data, len);
+}
+
+static size_t session_stray(void *ctx, session_no s, const uint8_t *data,
+			    size_t len, uint8_t *out, size_t cap)
+{
+	struct overlay *o = ctx;
+
+	return channels_receive_stray(o->channels, s, data, len, out, cap);
+}
+
 static const struct session_events session_events = {
 	.up = session_up,
 	.measured = session_measured,
@@ -105,6 +122,8 @@ static const struct session_events session_events = {
 	.message = session_message,
 	.packet = session_packet,
 	.writable = session_writable,
+	.direct = session_direct,
+	.stray = session_stray,
 };
 
 /* ---- what the router tells ---- */
@@ -180,6 +199,10 @@ static void handle_event(struct overlay *o, const struct router_event *ev)
 		break;
 	case ROUTER_BLAMED:
 		log_blamed(ev);
+		if (id_equal(&ev->peer, &o->credentials->self.id))
+			sessions_direct_doubt(o->sessions, &ev->next);
+		if (id_equal(&ev->next, &o->credentials->self.id))
+			sessions_direct_doubt(o->sessions, &ev->peer);
 		break;
 	case ROUTER_HOP:
 		traces_handle_event(&o->traces, ev);
@@ -287,6 +310,7 @@ struct overlay *overlay_new(struct loop *l, const struct overlay_config *c,
 	derive_key(key, own->key, "qanat/v1/reset/session");
 	o->sessions = sessions_new(l, o->tls, key, c->display_name, c->transit,
 				   &session_events, o);
+	sessions_set_direct(o->sessions, c->direct);
 	o->dests = dests_new(l, o->router);
 	derive_key(key, own->key, "qanat/v1/reset/channel");
 	o->channels = channels_new(l, o->tls, key, o->router, o->sessions,

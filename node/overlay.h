@@ -38,6 +38,7 @@ struct overlay_config {
 	const char *display_name;
 	size_t memory; /* bytes: the limit of the windows */
 	bool transit;
+	bool direct; /* packets of channels to neighbours past the session */
 	uint32_t flood_below; /* as in router_config */
 };
 

@@ -194,14 +194,14 @@ static void leave_table(struct quic *q)
 	size_t n;
 
 	if (q->has_first_dcid)
-		quic_table_remove(q->table, &q->first_dcid);
+		quic_table_remove(q->table, &q->first_dcid, q);
 	if (q->conn == NULL)
 		return;
 	n = ngtcp2_conn_get_scid(q->conn, NULL);
 	cids = mem_calloc(n, sizeof *cids);
 	ngtcp2_conn_get_scid(q->conn, cids);
 	for (size_t i = 0; i < n; i++)
-		quic_table_remove(q->table, &cids[i]);
+		quic_table_remove(q->table, &cids[i], q);
 	free(cids);
 }
 
@@ -278,20 +278,31 @@ static void release_tls(struct quic *q)
 	q->tls = NULL;
 }
 
-void quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
+/* Whether the packet that was just read counts. */
+static bool is_new(struct quic *q, const uint8_t *data)
+{
+	const uint8_t *mask = quic_opened_mask();
+
+	return mask != NULL && (data[0] & 0x80) == 0 &&
+	       quic_seen_add(&q->seen, quic_seen_number(&q->seen, data, mask));
+}
+
+bool quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 	       const uint8_t *data, size_t len, nsec now)
 {
 	const ngtcp2_pkt_info pi = { .ecn = ecn };
 	int rv;
 
 	if (q->state >= QUIC_CLOSING)
-		return;
+		return false;
 	q->now = now;
+	quic_opened_mask();
 	rv = ngtcp2_conn_read_pkt(q->conn, path, &pi, data, len, now);
 	if (rv != 0)
 		handle_error(q, rv);
 	else if (q->state == QUIC_CONFIRMED && q->tls != NULL)
 		release_tls(q);
+	return q->config.is_channel && is_new(q, data);
 }
 
 size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,

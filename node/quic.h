@@ -95,7 +95,9 @@ enum quic_end quic_end(const struct quic *q);
 /* The same as a short English phrase. */
 const char *quic_end_text(const struct quic *q);
 
-void quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
+/* True if a channel's peer has sealed this very packet, it has a short header,
+ * and it has not come before: what may be counted and believed. */
+bool quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 	       const uint8_t *data, size_t len, nsec now);
 
 /* Writes one packet (streams, acknowledgements, control) of at most `cap`

@@ -60,6 +60,45 @@ int quic_check_chain(void *conn_ref, const uint8_t *chain, size_t len)
 
 /* ---- callbacks of ngtcp2 ---- */
 
+/* ngtcp2 does not tell whether it took a packet, and these callbacks do not
+ * know whose packet it is: what they did last is looked at when a read is
+ * over. */
+static uint8_t last_mask[QUIC_MASK_BYTES], opened_mask[QUIC_MASK_BYTES];
+static bool is_opened;
+
+const uint8_t *quic_opened_mask(void)
+{
+	bool was = is_opened;
+
+	is_opened = false;
+	return was ? opened_mask : NULL;
+}
+
+static int hp_mask(uint8_t *out, const ngtcp2_crypto_cipher *cipher,
+		   const ngtcp2_crypto_cipher_ctx *ctx, const uint8_t *sample)
+{
+	int rv = protect_hp_mask(out, cipher, ctx, sample);
+
+	if (rv == 0)
+		memcpy(last_mask, out, sizeof last_mask);
+	return rv;
+}
+
+static int decrypt(uint8_t *out, const ngtcp2_crypto_aead *aead,
+		   const ngtcp2_crypto_aead_ctx *ctx, const uint8_t *in,
+		   size_t in_len, const uint8_t *nonce, size_t nonce_len,
+		   const uint8_t *ad, size_t ad_len)
+{
+	int rv = protect_decrypt(out, aead, ctx, in, in_len, nonce, nonce_len,
+				 ad, ad_len);
+
+	if (rv == 0) {
+		memcpy(opened_mask, last_mask, sizeof opened_mask);
+		is_opened = true;
+	}
+	return rv;
+}
+
 static void fill_random(uint8_t *out, size_t len, const ngtcp2_rand_ctx *ctx)
 {
 	(void)ctx;
@@ -82,7 +121,7 @@ static int drop_cid(ngtcp2_conn *conn, const ngtcp2_cid *cid, void *ctx)
 	struct quic *q = ctx;
 
 	(void)conn;
-	quic_table_remove(q->table, cid);
+	quic_table_remove(q->table, cid, q);
 	return 0;
 }
 
@@ -306,8 +345,8 @@ const ngtcp2_callbacks quic_callbacks = {
 	.handshake_completed = handshake_completed,
 	.handshake_confirmed = handshake_confirmed,
 	.encrypt = protect_encrypt,
-	.decrypt = protect_decrypt,
-	.hp_mask = protect_hp_mask,
+	.decrypt = decrypt,
+	.hp_mask = hp_mask,
 	.stream_open = stream_open,
 	.recv_stream_data = stream_data,
 	.acked_stream_data_offset = stream_acked,

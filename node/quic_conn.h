@@ -4,6 +4,7 @@
 #include <ngtcp2/ngtcp2_crypto.h>
 
 #include "node/quic.h"
+#include "node/quic_seen.h"
 #include "node/quic_table.h"
 #include "node/window.h"
 
@@ -42,6 +43,7 @@ struct quic {
 	struct stream_window *stream_windows;
 	uint8_t hash_key[16]; /* of theirs: peers choose the ids */
 	uint64_t n_datagrams_acked, n_datagrams_lost;
+	struct quic_seen seen; /* of a channel */
 };
 
 /* quic_window.c */
@@ -51,6 +53,9 @@ void quic_windows_free(struct quic *q);
 
 /* quic_callbacks.c */
 extern const ngtcp2_callbacks quic_callbacks;
+/* The header mask of the packet that was decrypted last, by whichever
+ * connection; NULL: none since the last call. */
+const uint8_t *quic_opened_mask(void);
 ngtcp2_conn *quic_ref_conn(ngtcp2_crypto_conn_ref *ref);
 quic_tls_check quic_check_chain;
 /* Moves to an ending state; the first reason counts. */

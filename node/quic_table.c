@@ -12,14 +12,20 @@
 struct entry {
 	uint8_t cid[NGTCP2_MAX_CIDLEN];
 	struct quic *quic;
+	const struct quic_table *table;
 	UT_hash_handle hh;
+};
+
+struct ids {
+	uint8_t hash_key[HASH_KEY_BYTES]; /* peers choose the first ids */
+	struct entry *entries;
 };
 
 struct quic_table {
 	struct quic_tls *tls;
 	uint8_t reset_key[32];
-	uint8_t hash_key[HASH_KEY_BYTES]; /* peers choose the first ids */
-	struct entry *entries;
+	struct ids own;
+	struct ids *ids; /* ours, or those of the table beside which we are */
 };
 
 struct quic_table *quic_table_new(struct quic_tls *tls,
@@ -27,9 +33,19 @@ struct quic_table *quic_table_new(struct quic_tls *tls,
 {
 	struct quic_table *t = mem_new(t);
 
-	randombytes_buf(t->hash_key, sizeof t->hash_key);
+	t->ids = &t->own;
+	randombytes_buf(t->own.hash_key, sizeof t->own.hash_key);
 	t->tls = tls;
 	memcpy(t->reset_key, reset_key, sizeof t->reset_key);
+	return t;
+}
+
+struct quic_table *quic_table_beside(struct quic_table *with,
+				     const uint8_t reset_key[32])
+{
+	struct quic_table *t = quic_table_new(with->tls, reset_key);
+
+	t->ids = with->ids;
 	return t;
 }
 
@@ -39,8 +55,10 @@ void quic_table_free(struct quic_table *t)
 
 	if (t == NULL)
 		return;
-	HASH_ITER (hh, t->entries, e, next) {
-		HASH_DEL(t->entries, e);
+	HASH_ITER (hh, t->ids->entries, e, next) {
+		if (e->table != t)
+			continue;
+		HASH_DEL(t->ids->entries, e);
 		free(e);
 	}
 	sodium_memzero(t->reset_key, sizeof t->reset_key);
@@ -54,17 +72,17 @@ struct quic_tls *quic_table_tls(const struct quic_table *t)
 
 static struct entry *find(struct quic_table *t, const uint8_t *cid, size_t len)
 {
-	const uint8_t *hash_key = t->hash_key;
+	const uint8_t *hash_key = t->ids->hash_key;
 	struct entry *e = NULL;
 
 	if (len > 0 && len <= NGTCP2_MAX_CIDLEN)
-		HASH_FIND(hh, t->entries, cid, (unsigned)len, e);
+		HASH_FIND(hh, t->ids->entries, cid, (unsigned)len, e);
 	return e;
 }
 
 void quic_table_add(struct quic_table *t, const ngtcp2_cid *cid, struct quic *q)
 {
-	const uint8_t *hash_key = t->hash_key;
+	const uint8_t *hash_key = t->ids->hash_key;
 	struct entry *e;
 
 	if (find(t, cid->data, cid->datalen) != NULL)
@@ -72,16 +90,18 @@ void quic_table_add(struct quic_table *t, const ngtcp2_cid *cid, struct quic *q)
 	e = mem_new(e);
 	memcpy(e->cid, cid->data, cid->datalen);
 	e->quic = q;
-	HASH_ADD_KEYPTR(hh, t->entries, e->cid, (unsigned)cid->datalen, e);
+	e->table = t;
+	HASH_ADD_KEYPTR(hh, t->ids->entries, e->cid, (unsigned)cid->datalen, e);
 }
 
-void quic_table_remove(struct quic_table *t, const ngtcp2_cid *cid)
+void quic_table_remove(struct quic_table *t, const ngtcp2_cid *cid,
+		       const struct quic *q)
 {
 	struct entry *e = find(t, cid->data, cid->datalen);
 
-	if (e == NULL)
+	if (e == NULL || e->quic != q)
 		return;
-	HASH_DEL(t->entries, e);
+	HASH_DEL(t->ids->entries, e);
 	free(e);
 }
 
@@ -115,7 +135,9 @@ enum quic_lookup quic_table_find(struct quic_table *t, const uint8_t *data,
 	e = find(t, vc->dcid, vc->dcidlen);
 	if (e != NULL) {
 		*out = e->quic;
-		return QUIC_FOUND;
+		if (e->table == t)
+			return QUIC_FOUND;
+		return (data[0] & 0x80) == 0 ? QUIC_BESIDE : QUIC_GARBAGE;
 	}
 	if ((data[0] & 0x80) == 0)
 		return QUIC_RESET;

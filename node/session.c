@@ -25,7 +25,7 @@ enum {
  * once; with more between them the older one has circuits to lose. */
 #define SIMULTANEOUS_NS (3 * NS_PER_S)
 
-static struct session *find(const struct sessions *set, session_no no)
+struct session *session_by_no(const struct sessions *set, session_no no)
 {
 	struct session *s = set->slots[no % SESSIONS_MAX];
 
@@ -88,6 +88,7 @@ struct session *session_new(struct sessions *set, const struct udp_path *path)
 	s->last_heard = s->began;
 	s->timer.fire = timer_fired;
 	s->settle.fire = settle_fired;
+	session_direct_init(s);
 	s->chunks_tail = &s->chunks;
 	s->reader = frame_reader_new();
 	set->slots[no % SESSIONS_MAX] = s;
@@ -121,12 +122,15 @@ static void fill_info(const struct session *s, struct session_info *out)
 		.path = s->path,
 		.is_dialled = !quic_is_server(s->quic),
 		.is_up = s->state == SESSION_UP,
+		.is_direct = sessions_is_direct(s->set, s->no),
 		.confirmed = s->confirmed,
 		.claim = session_link(s),
 		.n_bytes_in = s->n_bytes_in,
 		.n_bytes_out = s->n_bytes_out,
 		.n_packets_in = s->n_packets_in,
 		.n_packets_out = s->n_packets_out,
+		.n_direct_in = s->n_direct_in,
+		.n_direct_out = s->n_direct_out,
 		.dial = s->dial,
 		.dial_peer = s->dial_peer,
 		.end_text = quic_end_text(s->quic),
@@ -163,6 +167,7 @@ void session_end(struct session *s, const char *why, uint8_t error)
 	s->state = SESSION_ENDING;
 	loop_timer_set(set->loop, &s->timer, TIME_NEVER);
 	loop_timer_set(set->loop, &s->settle, TIME_NEVER);
+	loop_timer_set(set->loop, &s->watch, TIME_NEVER);
 	set->slots[s->no % SESSIONS_MAX] = NULL;
 	n = quic_close(s->quic, APP_ERROR_NONE, packet, sizeof packet,
 		       loop_now(set->loop));
@@ -376,6 +381,11 @@ void sessions_set_hello(struct sessions *set, uint16_t port,
 	set->more_cost_100us = more_cost_100us;
 }
 
+struct quic_table *sessions_table(struct sessions *set)
+{
+	return set->table;
+}
+
 struct udp *sessions_udp(struct sessions *set)
 {
 	return set->udp;
@@ -432,7 +442,7 @@ void sessions_cancel(struct sessions *set, uint32_t dial_no)
 
 void sessions_send(struct sessions *set, session_no no, const struct msg *m)
 {
-	struct session *s = find(set, no);
+	struct session *s = session_by_no(set, no);
 
 	if (s != NULL)
 		session_send(s, m);
@@ -440,7 +450,7 @@ void sessions_send(struct sessions *set, session_no no, const struct msg *m)
 
 void sessions_close(struct sessions *set, session_no no, const char *why)
 {
-	struct session *s = find(set, no);
+	struct session *s = session_by_no(set, no);
 
 	if (s != NULL)
 		session_end(s, why, PEER_ERROR_NONE);
@@ -449,7 +459,7 @@ void sessions_close(struct sessions *set, session_no no, const char *why)
 enum session_verdict sessions_send_packet(struct sessions *set, session_no no,
 					  const struct session_packet *p)
 {
-	struct session *s = find(set, no);
+	struct session *s = session_by_no(set, no);
 
 	if (s == NULL || s->state != SESSION_UP)
 		return SESSION_GONE;
@@ -458,7 +468,7 @@ enum session_verdict sessions_send_packet(struct sessions *set, session_no no,
 
 bool sessions_has_room(struct sessions *set, session_no no, uint32_t label)
 {
-	struct session *s = find(set, no);
+	struct session *s = session_by_no(set, no);
 
 	if (s == NULL || s->queue == NULL)
 		return true; /* the send will tell */
@@ -468,7 +478,7 @@ bool sessions_has_room(struct sessions *set, session_no no, uint32_t label)
 bool sessions_get(const struct sessions *set, session_no no,
 		  struct session_info *out)
 {
-	struct session *s = find(set, no);
+	struct session *s = session_by_no(set, no);
 
 	if (s == NULL)
 		return false;

@@ -18,6 +18,8 @@
 #include "proto/msg.h"
 #include "proto/packet.h"
 
+struct quic;
+struct quic_table;
 struct sessions;
 
 struct session_info {
@@ -27,6 +29,7 @@ struct session_info {
 	struct udp_path path;
 	bool is_dialled; /* we are the client */
 	bool is_up;
+	bool is_direct;       /* both ends take direct packets */
 	const uint8_t *chain; /* in `down`: verified, borrowed for the call */
 	size_t chain_len;
 	nsec confirmed; /* 0: still shaking hands */
@@ -34,6 +37,7 @@ struct session_info {
 	struct msg_link claim;                /* what we say of the link */
 	uint64_t n_bytes_in, n_bytes_out;     /* UDP payload */
 	uint64_t n_packets_in, n_packets_out; /* circuit packets */
+	uint64_t n_direct_in, n_direct_out;   /* of these, the direct ones */
 	uint64_t n_dropped; /* circuit packets that waited too long, or that
 			       were too many */
 	size_t n_queued;
@@ -58,6 +62,14 @@ struct session_events {
 		       const uint8_t *raw, size_t len);
 	/* Some circuit that had no room has it again. */
 	void (*writable)(void *ctx, session_no s);
+	/* A packet with a short header came on `path`, for a connection of the
+	 * table beside that of the sessions. */
+	void (*direct)(void *ctx, struct quic *q, const struct udp_path *path,
+		       const uint8_t *data, size_t len);
+	/* The same for nobody, from where this session's peer is: it may tell
+	 * that a channel is gone there.  Writes what to answer; 0: nothing. */
+	size_t (*stray)(void *ctx, session_no s, const uint8_t *data,
+			size_t len, uint8_t *out, size_t cap);
 };
 
 /* `tls` is borrowed. `reset_key`: see quic_table.h. */
@@ -76,6 +88,8 @@ bool sessions_flush(struct sessions *set);
 /* Interfaces came or went: sessions over one that is down end. */
 void sessions_network_changed(struct sessions *set);
 struct udp *sessions_udp(struct sessions *set);
+/* For who makes a table beside it (quic_table.h). */
+struct quic_table *sessions_table(struct sessions *set);
 
 /* What to begin. */
 struct session_dial {
@@ -116,6 +130,25 @@ enum session_verdict sessions_send_packet(struct sessions *set, session_no s,
  * follows. */
 bool sessions_has_room(struct sessions *set, session_no s, uint32_t label);
 
+/* ---- direct packets ---- protocol.md 7.11: packets of channels that go to a
+ * neighbour beside the session, on its path. */
+/* Whether to take and send them. */
+void sessions_set_direct(struct sessions *set, bool direct);
+/* Both ends of this session want them now. */
+bool sessions_is_direct(const struct sessions *set, session_no s);
+/* Besides, `path` leads to the session's peer. */
+bool sessions_is_direct_from(const struct sessions *set, session_no s,
+			     const struct udp_path *path);
+/* Where to write one of up to `len` bytes; NULL: it must take the session.  Of
+ * what is written there sessions_direct_sent() must be told next. */
+uint8_t *sessions_direct_space(struct sessions *set, session_no s, size_t len);
+void sessions_direct_sent(struct sessions *set, session_no s, size_t len);
+/* A path test finds that packets to this neighbour, or from it, are lost: those
+ * that are direct may be so alone, and for some time none go. */
+void sessions_direct_doubt(struct sessions *set, const struct node_id *peer);
+/* One came in, and its seal held. */
+void sessions_direct_heard(struct sessions *set, session_no s, size_t len);
+
 /* Iteration in the order of slots: start with `after` = 0. */
 bool sessions_next(const struct sessions *set, session_no after,
 		   struct session_info *out);
@@ -127,7 +160,7 @@ struct session_counters {
 		n_half_open_limit, n_token_invalid, n_accepted, n_accept_failed,
 		n_dialled, n_refused, n_duplicate, n_frame_too_long,
 		n_stream_unexpected, n_packet_bad, n_queue_full, n_queue_late,
-		n_too_big, n_control_overflow, n_dead, n_cut;
+		n_too_big, n_control_overflow, n_dead, n_cut, n_direct_doubted;
 	uint64_t n_msg[MSG_VERDICTS];
 };
 const struct session_counters *sessions_counters(struct sessions *set);

@@ -132,9 +132,10 @@ static void read_packet(struct session *s, const struct udp_path *path,
 	quic_read(s->quic, &qpath, ecn, data, len, loop_now(s->set->loop));
 }
 
-/* A short packet whose id nobody has.  It may tell that a session is gone at
- * the far end, which only QUIC can say; else the far end believes in one that
- * is gone here, and learns so at once. */
+/* A short packet whose id nobody has.  It may tell that a session or a channel
+ * is gone at the far end, which only QUIC can say; else the far end believes in
+ * one that is gone here, and learns so at once: if a session stands between us,
+ * it was a channel. */
 static void handle_stray(struct sessions *set, const struct udp_path *path,
 			 const uint8_t *data, size_t len)
 {
@@ -146,9 +147,15 @@ static void handle_stray(struct sessions *set, const struct udp_path *path,
 	for (size_t i = 0; i < SESSIONS_MAX; i++) {
 		struct session *s = set->slots[i];
 
-		if (s != NULL && s->state != SESSION_ENDING &&
-		    endpoint_equal(&s->path.remote, &path->remote))
-			read_packet(s, path, 0, data, len);
+		if (s == NULL || s->state == SESSION_ENDING ||
+		    !endpoint_equal(&s->path.remote, &path->remote))
+			continue;
+		read_packet(s, path, 0, data, len);
+		if (!sessions_is_direct(set, s->no))
+			continue;
+		session_direct_stray(s);
+		n = set->events->stray(set->ctx, s->no, data, len, packet,
+				       sizeof packet);
 	}
 	if (n == 0)
 		return;
@@ -177,6 +184,9 @@ void session_received(void *ctx, const struct udp_path *path, uint8_t ecn,
 	case QUIC_VERSION:
 		send_version_negotiation(set, path, &vc);
 		return;
+	case QUIC_BESIDE:
+		set->events->direct(set->ctx, quic, path, data, len);
+		return;
 	case QUIC_RESET:
 		handle_stray(set, path, data, len);
 		return;
@@ -189,8 +199,6 @@ void session_received(void *ctx, const struct udp_path *path, uint8_t ecn,
 	if (s->path.ifindex == 0)
 		s->path.ifindex = path->ifindex;
 	s->n_bytes_in += len;
-	s->last_heard = loop_now(set->loop);
-	s->asked = TIME_NEVER;
-	s->is_doubted = false;
+	session_heard(s);
 	read_packet(s, path, ecn, data, len);
 }

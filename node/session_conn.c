@@ -143,6 +143,7 @@ static void send_hello(struct session *s)
 	m.hello.transit = s->set->transit;
 	m.hello.instance = s->set->instance;
 	m.hello.port = s->set->port;
+	m.hello.direct = s->set->direct;
 	session_send(s, &m);
 }
 
@@ -153,6 +154,7 @@ static enum msg_verdict handle_message(struct session *s, const struct msg *m)
 			return MSG_INVALID;
 		s->is_hello_received = true;
 		s->instance = m->hello.instance;
+		s->peer_direct = m->hello.direct;
 		memcpy(s->name, m->hello.name, sizeof s->name);
 		return MSG_OK;
 	}

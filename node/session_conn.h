@@ -60,7 +60,17 @@ struct session {
 	bool is_dirty;
 	struct session *next_dirty;
 
+	/* direct packets */
+	bool peer_direct;   /* as its HELLO says */
+	nsec direct_asked;  /* since when none has been answered; or NEVER */
+	struct timer watch; /* the peer is asked for a word */
+	unsigned n_since_sample;
+	nsec sampled;
+	nsec direct_doubted; /* until then none are sent */
+	unsigned n_doubts;
+
 	uint64_t n_bytes_in, n_bytes_out, n_packets_in, n_packets_out;
+	uint64_t n_direct_in, n_direct_out;
 };
 
 struct sessions {
@@ -72,7 +82,7 @@ struct sessions {
 	const struct session_events *events;
 	void *ctx;
 	char display_name[NAME_BYTES_MAX + 1];
-	bool transit;
+	bool transit, direct;
 	uint8_t token_key[32];
 	uint64_t instance; /* ours */
 	uint16_t port, more_cost_100us;
@@ -98,6 +108,12 @@ void session_free_buffers(struct session *s);
 void session_sample(struct session *s);
 struct msg_link session_link(const struct session *s);
 
+/* session_direct.c */
+void session_direct_init(struct session *s);
+void session_direct_stray(struct session *s);
+/* The peer is there. */
+void session_heard(struct session *s);
+
 /* session_cut.c: the kernel took no datagram (-errno). */
 void session_send_failed(struct session *s, int error);
 
@@ -105,6 +121,7 @@ void session_send_failed(struct session *s, int error);
 udp_received session_received;
 
 /* session.c */
+struct session *session_by_no(const struct sessions *set, session_no no);
 struct session *session_new(struct sessions *set, const struct udp_path *path);
 ngtcp2_path session_path(struct udp_path *p);
 size_t session_payload_max(const union endpoint *remote, unsigned mtu);

@@ -71,6 +71,7 @@ struct msg_hello {
 	bool transit;
 	uint16_t port;     /* where it listens; 0: not */
 	uint64_t instance; /* random at each start: who has restarted */
+	bool direct;       /* takes direct packets of channels */
 };
 
 /* The sender's claim about the link this came over. */

@@ -51,7 +51,8 @@ static bool hello_read(struct msg *out, const ProtobufCMessage *base)
 	*m = (struct msg_hello){ .version = pb->version,
 				 .transit = pb->transit,
 				 .port = (uint16_t)pb->port,
-				 .instance = pb->instance };
+				 .instance = pb->instance,
+				 .direct = pb->direct };
 	if (pb->name.len != 0)
 		memcpy(m->name, pb->name.data, pb->name.len);
 	return true;
@@ -67,6 +68,7 @@ static size_t hello_write(struct buf *out, const struct msg *msg)
 	pb.transit = m->transit;
 	pb.port = m->port;
 	pb.instance = m->instance;
+	pb.direct = m->direct;
 	return codec_pack(out, &pb.base);
 }
 

@@ -136,6 +136,7 @@ bool msg_equal(const struct msg *a, const struct msg *b)
 	case MSG_HELLO:
 		return SAME(hello.version) && SAME(hello.transit) &&
 		       SAME(hello.port) && SAME(hello.instance) &&
+		       SAME(hello.direct) &&
 		       strcmp(a->hello.name, b->hello.name) == 0;
 	case MSG_LINK:
 		return SAME(link.cost_100us) && SAME(link.mtu) &&

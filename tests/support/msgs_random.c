@@ -66,7 +66,8 @@ static void hello_random(struct msg_hello *m, struct rng *r)
 	*m = (struct msg_hello){ .version = 1,
 				 .transit = draw_bool(r),
 				 .port = (uint16_t)draw(r, 0, UINT16_MAX),
-				 .instance = rng_u64(r) };
+				 .instance = rng_u64(r),
+				 .direct = draw_bool(r) };
 	strcpy(m->name, names[rng_below(r, 5)]);
 }
 

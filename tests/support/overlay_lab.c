@@ -184,6 +184,8 @@ static void request(void *ctx, struct stream *s)
 		return;
 	}
 	e->asked = s;
+	e->n_held = 0;
+	e->is_end_due = false;
 	stream_set_events(s, &echo_events, e);
 	stream_accept(s);
 }
@@ -210,7 +212,7 @@ static void turn_end(void *ctx)
 		loop_stop(lab->loop);
 }
 
-static void open_end(struct lab *lab, size_t i, const char *name)
+static void open_end(struct lab *lab, size_t i, const char *name, bool direct)
 {
 	struct end *e = &lab->n[i];
 	struct test_spec spec = { .cn = name, .around_s = time(NULL) };
@@ -225,6 +227,7 @@ static void open_end(struct lab *lab, size_t i, const char *name)
 					  .memory = WINDOW_POOL_BYTES,
 					  .display_name = name,
 					  .transit = true,
+					  .direct = direct,
 					  .flood_below = FLOOD_BELOW },
 		&events, e);
 	assert_non_null(e->overlay);
@@ -242,11 +245,16 @@ void lab_run_until(struct lab *lab, bool (*done)(struct lab *lab))
 	lab->done = NULL;
 }
 
-void lab_join(struct lab *lab, size_t i, size_t j)
+void lab_dial(struct lab *lab, size_t i, const union endpoint *at)
 {
-	const struct session_dial d = { .remote = lab->n[j].at, .no = 1 };
+	const struct session_dial d = { .remote = *at, .no = 1 };
 
 	assert_int_equal(sessions_dial(lab->n[i].overlay->sessions, &d), 0);
+}
+
+void lab_join(struct lab *lab, size_t i, size_t j)
+{
+	lab_dial(lab, i, &lab->n[j].at);
 }
 
 static bool line_is_up(struct lab *lab)
@@ -255,7 +263,7 @@ static bool line_is_up(struct lab *lab)
 	       lab->n[2].n_sessions == 1;
 }
 
-struct lab *lab_new(void)
+struct lab *lab_new_apart(const bool direct[NODES])
 {
 	static const char *const names[] = { "alpha", "bravo", "carol" };
 	char why[256];
@@ -270,7 +278,14 @@ struct lab *lab_new(void)
 	test_cert_make(&lab->ca, NULL, &ca);
 	loop_on_turn_end(lab->loop, turn_end, lab);
 	for (size_t i = 0; i < NODES; i++)
-		open_end(lab, i, names[i]);
+		open_end(lab, i, names[i], direct == NULL || direct[i]);
+	return lab;
+}
+
+struct lab *lab_new(void)
+{
+	struct lab *lab = lab_new_apart(NULL);
+
 	lab_join(lab, 0, 1);
 	lab_join(lab, 1, 2);
 	lab_run_until(lab, line_is_up);

@@ -54,9 +54,12 @@ struct seen {
 };
 
 struct lab *lab_new(void); /* the line is up */
+/* No sessions yet; which nodes take direct packets, NULL: all. */
+struct lab *lab_new_apart(const bool direct[NODES]);
 void lab_free(struct lab *lab);
 /* Fails the test if it takes too long. */
 void lab_run_until(struct lab *lab, bool (*done)(struct lab *lab));
+void lab_dial(struct lab *lab, size_t i, const union endpoint *at);
 /* Node i dials node j. */
 void lab_join(struct lab *lab, size_t i, size_t j);
 const struct node_id *lab_id(const struct lab *lab, size_t i);

@@ -34,12 +34,14 @@ static void small_messages_have_these_bytes(void **state)
 		    .hello = { .version = 1,
 			       .name = "bob",
 			       .transit = true,
-			       .port = 4433 } },
-		  "0100000c"
+			       .port = 4433,
+			       .direct = true } },
+		  "0100000e"
 		  "0801"
 		  "1203626f62"
 		  "1801"
-		  "20d122" },
+		  "20d122"
+		  "3001" },
 		{ { .type = MSG_HELLO,
 		    .hello = { .version = 1, .instance = 0x0102030405060708 } },
 		  "0100000b"
