@@ -97,7 +97,7 @@ static void leave(struct appointment *a)
 
 static void change_version(struct appointment *a)
 {
-	a->body[0] = 2;
+	a->body[0] = 0;
 }
 
 static void name_no_tree(struct appointment *a)

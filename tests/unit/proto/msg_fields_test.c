@@ -240,7 +240,7 @@ static void ttl_65(struct msg *m)
 
 static void probe_version(struct msg *m)
 {
-	m->probe.body[0] = 2;
+	m->probe.body[0] = 0;
 }
 
 static void valid_too_long(struct msg *m)
@@ -402,7 +402,7 @@ static void values_out_of_range_are_invalid(void **state)
 		{ "a link without MTU", MSG_LINK, link_without_mtu },
 		{ "no link may be crossed", MSG_PROBE, ttl_0 },
 		{ "more links than HOPS_MAX", MSG_PROBE, ttl_65 },
-		{ "version 2 of the body", MSG_PROBE, probe_version },
+		{ "version 0 of the body", MSG_PROBE, probe_version },
 		{ "valid over the limit", MSG_PROBE, valid_too_long },
 		{ "a deadline over the limit", MSG_PROBE, deadline_too_far },
 		{ "origin and target are one", MSG_PROBE, to_oneself },

@@ -206,7 +206,7 @@ static void a_signed_path_holds_for_this_path_and_receiver_alone(void **state)
 
 static void root_version(struct msg *m)
 {
-	m->beacon.root.body[0] = 2;
+	m->beacon.root.body[0] = 0;
 }
 
 static void root_tree(struct msg *m)
@@ -261,7 +261,7 @@ static void what_cannot_be_is_invalid(void **state)
 		enum msg_type type;
 		void (*spoil)(struct msg *m);
 	} cases[] = {
-		{ "version 2 of the body", MSG_BEACON, root_version },
+		{ "version 0 of the body", MSG_BEACON, root_version },
 		{ "a tree that there is not", MSG_BEACON, root_tree },
 		{ "a path of nobody", MSG_BEACON, path_empty },
 		{ "another root than signed", MSG_BEACON, path_from_elsewhere },
