@@ -8,6 +8,7 @@
 
 #include "circuit/closing.h"
 #include "circuit/core.h"
+#include "circuit/pair.h"
 #include "circuit/path.h"
 #include "proto/base/mem.h"
 
@@ -86,10 +87,29 @@ static void side_detach(struct router *r, struct circuit_side *side, nsec now)
 	side->session = NULL;
 }
 
-static bool has_room(const struct router *r, const struct session *s)
+static bool is_peer_full(const struct session *s)
 {
-	return HASH_COUNT(r->circuits.all) < CIRCUITS_MAX &&
-	       (s == NULL || s->peer->n_circuits < CIRCUITS_PER_PEER_MAX);
+	return s != NULL && s->peer->n_circuits >= CIRCUITS_PER_PEER_MAX;
+}
+
+/* Each cap with its counter.  Nobody who asks fills a link to others. */
+static bool has_room(struct router *r, const struct session *asker,
+		     const struct session *next)
+{
+	uint64_t *full = NULL;
+
+	if (HASH_COUNT(r->circuits.all) >= CIRCUITS_MAX)
+		full = &r->n.n_circuits_full;
+	else if (is_peer_full(asker) || is_peer_full(next))
+		full = &r->n.n_circuits_full_peer;
+	else if (pair_is_full(r, asker, next))
+		full = &r->n.n_circuits_full_pair;
+	else if (asker != NULL &&
+		 asker->peer->n_pending >= CIRCUITS_PENDING_MAX)
+		full = &r->n.n_circuits_full_pending;
+	if (full != NULL)
+		++*full;
+	return full == NULL;
 }
 
 static void set_path(struct circuit *c, const struct route_proof *p)
@@ -108,6 +128,7 @@ static void circuit_free(struct router *r, struct circuit *c, nsec now)
 
 	if (c->state == CIRCUIT_PENDING && from->session != NULL)
 		from->session->peer->n_pending--;
+	pair_leave(r, c->pair);
 	side_detach(r, &c->side[TOWARD_ORIGIN], now);
 	side_detach(r, &c->side[TOWARD_TARGET], now);
 	timers_cancel(&r->timers, &c->timer);
@@ -124,9 +145,7 @@ struct circuit *circuit_add(struct router *r, const struct route_proof *p,
 {
 	struct circuit *c;
 
-	if (!has_room(r, toward_origin) || !has_room(r, toward_target) ||
-	    (toward_origin != NULL &&
-	     toward_origin->peer->n_pending >= CIRCUITS_PENDING_MAX))
+	if (!has_room(r, toward_origin, toward_target))
 		return NULL;
 	c = mem_new(c);
 	c->no = ++r->circuits.n_numbers;
@@ -143,6 +162,7 @@ struct circuit *circuit_add(struct router *r, const struct route_proof *p,
 		  sizeof c->open_id, c);
 	if (toward_origin != NULL)
 		toward_origin->peer->n_pending++;
+	c->pair = pair_join(r, toward_origin, toward_target);
 	if (side_attach(r, c, TOWARD_ORIGIN, toward_origin, now) &&
 	    side_attach(r, c, TOWARD_TARGET, toward_target, now))
 		return c;

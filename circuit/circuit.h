@@ -15,6 +15,7 @@
 #include "circuit/table.h"
 #include "circuit/timer.h"
 
+struct circuit_pair;
 struct session;
 
 enum circuit_state {
@@ -57,6 +58,7 @@ struct circuit {
 	size_t n_hops;
 	struct hop *hops;
 	struct circuit_side side[2];
+	struct circuit_pair *pair; /* NULL at an end */
 	nsec opened;
 	nsec last_packet;
 	uint64_t n_packets[2]; /* towards origin, towards target */
@@ -78,6 +80,7 @@ struct circuits {
 	struct circuit *all;
 	struct circuit *by_open_id;
 	struct circuit_side *by_label_out;
+	struct circuit_pair *pairs;
 	circuit_no n_numbers;
 	unsigned n_past;
 	struct circuit_past past[CIRCUITS_PAST];

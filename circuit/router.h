@@ -299,6 +299,8 @@ struct router_counters {
 	uint64_t n_verify, n_verify_rate, n_verify_rate_peer;
 	uint64_t n_open_rate_peer, n_open_rate_origin, n_origins_evicted;
 	uint64_t n_circuits_opened, n_circuits_broken;
+	uint64_t n_circuits_full, n_circuits_full_peer, n_circuits_full_pair,
+		n_circuits_full_pending;
 	uint64_t n_connect, n_connect_reused, n_unreachable;
 	uint64_t n_probe_not_flood; /* a way of probing that we do not know */
 	uint64_t n_packet_early;    /* before its circuit was established */

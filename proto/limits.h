@@ -161,6 +161,7 @@
 #define CIRCUIT_PENDING_NS    (10 * NS_PER_S)
 #define CIRCUIT_IDLE_NS       (120 * NS_PER_S)
 #define CIRCUITS_PER_PEER_MAX 4096
+#define CIRCUITS_PER_PAIR_MAX 2048 /* from one neighbour on to another */
 #define CIRCUITS_PENDING_MAX  256
 #define LABEL_REUSE_NS        (600 * NS_PER_S)
 #define CIRCUITS_MAX          65536

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "circuit/core.h"
+#include "circuit/pair.h"
 #include "proto/base/mem.h"
 #include "tests/support/forge.h"
 #include "tests/support/small_mesh.h"
@@ -300,6 +301,70 @@ static void one_neighbour_does_not_take_all_forwards(void **state)
 	(void)state;
 }
 
+static bool loses_opened(void *ctx, size_t from, size_t to, struct msg *m)
+{
+	(void)ctx;
+	(void)from;
+	(void)to;
+	return m->type != MSG_OPENED && m->type != MSG_CLOSE;
+}
+
+static void inject_open(struct mesh *m, const struct route_proof *p, unsigned n)
+{
+	struct msg x = forge_open(m, p, n);
+
+	mesh_inject(m, 1, 0, &x);
+}
+
+/* 0 - 1 - 2, and 3 - 1: node 0 asks for half of what goes from 1 to 2. */
+static void an_asker_has_half_of_the_places_of_a_link(void **state)
+{
+	struct mesh *m = small_nodes(4);
+	struct route_proof *p = mem_new(p);
+	const struct router_counters *c;
+	struct circuit_pair *pair;
+	circuit_no other;
+
+	(void)state;
+	assert_int_equal(2 * CIRCUITS_PER_PAIR_MAX, CIRCUITS_PER_PEER_MAX);
+	mesh_add_link(m, 0, 1, &small_link);
+	mesh_add_link(m, 1, 2, &small_link);
+	mesh_add_link(m, 3, 1, &small_link);
+	small_pass(m, NS_PER_S);
+	c = small_counters(m, 1);
+	mesh_close(m, 0, small_connect(m, 0, 2));
+	small_pass(m, NS_PER_S);
+	assert_null(mesh_router(m, 1)->circuits.pairs);
+	assert_true(router_route_get(mesh_router(m, 0), 0, p));
+	mesh_set_filter(m, loses_opened, NULL);
+	inject_open(m, p, 1);
+	pair = mesh_router(m, 1)->circuits.pairs;
+	assert_int_equal(pair->n, 1);
+	pair->n = CIRCUITS_PER_PAIR_MAX - 1;
+	inject_open(m, p, 2);
+	assert_int_equal(pair->n, CIRCUITS_PER_PAIR_MAX);
+	assert_int_equal(c->n_circuits_full_pair, 0);
+	inject_open(m, p, 3);
+	assert_int_equal(pair->n, CIRCUITS_PER_PAIR_MAX);
+	assert_int_equal(c->n_circuits_full_pair, 1);
+	assert_int_equal(c->n_open_limit, 1);
+	small_pass(m, NS_PER_S);
+	/* Another has the other half, and node 1 itself needs no place. */
+	mesh_set_filter(m, NULL, NULL);
+	mesh_connect(m, 3, 2, 0);
+	small_pass(m, 2 * NS_PER_S);
+	assert_non_null(mesh_opened(m, 3, 2, 0));
+	other = mesh_opened(m, 3, 2, 0)->event.circuit;
+	assert_int_equal(pair->n, CIRCUITS_PER_PAIR_MAX);
+	pair->n = 2;
+	assert_int_not_equal(small_connect(m, 1, 2), 0);
+	mesh_close(m, 3, other);
+	small_pass(m, CIRCUIT_PENDING_NS + NS_PER_S);
+	assert_null(mesh_router(m, 1)->circuits.pairs);
+	free(p);
+	mesh_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +375,7 @@ int main(void)
 		cmocka_unit_test(an_origin_checks_few_answers_of_one_probe),
 		cmocka_unit_test(one_neighbour_gets_a_part_of_the_answers),
 		cmocka_unit_test(one_neighbour_does_not_take_all_forwards),
+		cmocka_unit_test(an_asker_has_half_of_the_places_of_a_link),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
