@@ -160,15 +160,26 @@ void asking_send(struct router *r, struct session *s,
 		core_send(r, s->no, MSG_PEER_QUERY)->peer_query = q;
 }
 
+/* Probes come unasked: they leave room for what somebody waits for. */
+static bool has_room(const struct router *r, const struct session *s,
+		     const struct msg *m)
+{
+	return r->asking.n_parked < PARKED_MAX &&
+	       s->peer->n_parked < PARKED_PER_PEER_MAX &&
+	       (m->type != MSG_PROBE ||
+		r->asking.n_parked_probes < PARKED_PROBES_MAX);
+}
+
 bool asking_park(struct router *r, struct session *s, const struct msg *m,
 		 const struct id_list *missing, nsec now)
 {
 	struct parked *p;
 	nsec wait = 4 * session_rtt(s) + PARKED_NS;
 
-	if (r->asking.n_parked >= PARKED_MAX ||
-	    s->peer->n_parked >= PARKED_PER_PEER_MAX)
+	if (!has_room(r, s, m)) {
+		r->n.n_parked_full++;
 		return false;
+	}
 	p = mem_new(p);
 	p->from = s->no;
 	p->since = now;
@@ -178,6 +189,7 @@ bool asking_park(struct router *r, struct session *s, const struct msg *m,
 	timers_set(&r->timers, &p->timer, now + time_min(wait, PARKED_MAX_NS));
 	DL_APPEND(r->asking.parked, p);
 	r->asking.n_parked++;
+	r->asking.n_parked_probes += m->type == MSG_PROBE;
 	s->peer->n_parked++;
 	asking_send(r, s, missing, now);
 	return true;
@@ -191,6 +203,7 @@ static void parked_drop(struct router *r, struct session *s, struct parked *p)
 		DL_DELETE(r->asking.parked, p);
 	timers_cancel(&r->timers, &p->timer);
 	r->asking.n_parked--;
+	r->asking.n_parked_probes -= p->msg.type == MSG_PROBE;
 	s->peer->n_parked--;
 	free(p);
 }

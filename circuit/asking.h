@@ -32,7 +32,7 @@ struct asking {
 	struct wanted *wanted;
 	struct parked *parked;
 	struct parked *ready;
-	unsigned n_parked;
+	unsigned n_parked, n_parked_probes;
 };
 
 void asking_deinit(struct router *r);

@@ -60,6 +60,7 @@ static const struct field router_fields[] = {
 	F(open_limit),
 	F(opened_unexpected),
 	F(close_unexpected),
+	F(parked_full),
 	F(query_unknown),
 	F(query_rate),
 	F(info_rejected),

@@ -66,6 +66,7 @@
 #define ASKED_PER_PEER_MAX  256
 #define ASKED_WAITING_MAX   4 /* others that wait for the same */
 #define PARKED_MAX          256
+#define PARKED_PROBES_MAX   128 /* of these, PROBEs */
 #define PARKED_PER_PEER_MAX 64
 #define PARKED_NS           (500 * NS_PER_MS) /* and 4 RTT */
 #define PARKED_MAX_NS       (2 * NS_PER_S)

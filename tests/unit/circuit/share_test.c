@@ -365,6 +365,48 @@ static void an_asker_has_half_of_the_places_of_a_link(void **state)
 	mesh_free(m);
 }
 
+/* Probes of nobody, from four neighbours, as many as may wait. */
+static void probes_leave_room_for_others_to_wait(void **state)
+{
+	struct mesh *m = small_nodes(6);
+	const struct router_counters *c;
+	struct router *r;
+	struct msg x;
+
+	(void)state;
+	for (size_t i = 1; i < 6; i++)
+		mesh_add_link(m, 0, i, &small_link);
+	small_pass(m, 30 * NS_PER_S);
+	r = mesh_router(m, 0);
+	c = small_counters(m, 0);
+	for (unsigned i = 0; i < PARKED_MAX; i++) {
+		size_t via = 1 + i % 4;
+
+		x = forge_probe(m, via, via, 5, 1);
+		x.probe.hops.n = 1;
+		x.probe.hops.hop[0] = forge_hop(m, via);
+		memset(x.probe.origin.b, (int)i + 1, sizeof x.probe.origin.b);
+		msg_probe_seal(&x.probe);
+		assert_int_equal(c->n_parked_full,
+				 i > PARKED_PROBES_MAX ? i - PARKED_PROBES_MAX
+						       : 0);
+		mesh_inject(m, 0, via - 1, &x);
+	}
+	assert_int_equal(r->asking.n_parked, PARKED_PROBES_MAX);
+	/* What answers us waits: a root that nobody knows says there is no
+	 * record. */
+	x = (struct msg){ .type = MSG_NO_RECORD };
+	assert_true(
+		asking_park(r, session_find(r, mesh_session(m, 0, 4)), &x,
+			    &(struct id_list){ .n = 1, .ids = { { { 9 } } } },
+			    mesh_now(m)));
+	assert_int_equal(r->asking.n_parked, PARKED_PROBES_MAX + 1);
+	small_pass(m, 5 * NS_PER_S);
+	assert_int_equal(r->asking.n_parked, 0);
+	assert_int_equal(r->asking.n_parked_probes, 0);
+	mesh_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +418,7 @@ int main(void)
 		cmocka_unit_test(one_neighbour_gets_a_part_of_the_answers),
 		cmocka_unit_test(one_neighbour_does_not_take_all_forwards),
 		cmocka_unit_test(an_asker_has_half_of_the_places_of_a_link),
+		cmocka_unit_test(probes_leave_room_for_others_to_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
