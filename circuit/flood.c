@@ -231,7 +231,6 @@ static void verified(struct router *r, struct session *s,
 	struct seen *e = seen_add(r, p, s->peer, now);
 
 	if (e == NULL) {
-		r->n.n_probe_rate_peer++;
 		nak(r, s, p, NAK_RATE);
 		return;
 	}

@@ -209,6 +209,11 @@ nsec session_rtt(const struct session *s)
 	return 2 * (nsec)claimed_cost(s) * 100 * NS_PER_US;
 }
 
+bool share_is_left(unsigned total, unsigned max, unsigned mine)
+{
+	return total < max / 2 || (total < max && mine < max / 2 / PEERS_MAX);
+}
+
 struct origin_quota *origin_quota_find(struct router *r, struct neighbour *n,
 				       const struct node_id *origin, nsec now)
 {

@@ -57,6 +57,7 @@ struct neighbour {
 	struct telling telling;
 	struct origin_quota *origins;
 	unsigned n_seen;     /* probes remembered that it brought first */
+	unsigned n_requests; /* of it, that we have passed on */
 	unsigned n_open_ids; /* likewise of OPENs */
 	unsigned n_pending;  /* circuits asked for by it, not established */
 	unsigned n_circuits; /* that cross it */
@@ -109,6 +110,11 @@ uint16_t session_cost(const struct session *s);
 uint16_t session_mtu(const struct session *s);
 /* The claimed round trip, without the floor. */
 nsec session_rtt(const struct session *s);
+
+/* Whether a table that all neighbours fill, and that has `total` of `max`
+ * entries, takes one more of somebody who has `mine`: the second half is in
+ * equal shares, which nobody else can take. */
+bool share_is_left(unsigned total, unsigned max, unsigned mine);
 
 struct origin_quota *origin_quota_find(struct router *r, struct neighbour *n,
 				       const struct node_id *origin, nsec now);

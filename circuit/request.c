@@ -8,8 +8,17 @@
 #include "circuit/tree.h"
 #include "proto/base/mem.h"
 
+void request_charge(struct request *q, const struct session *from)
+{
+	q->from = from->no;
+	q->charged = from->peer;
+	q->charged->n_requests++;
+}
+
 static void request_free(struct router *r, struct request *q)
 {
+	if (q->charged != NULL)
+		q->charged->n_requests--;
 	HASH_DEL(r->requests.all, q);
 	timers_cancel(&r->timers, &q->timer);
 	free(q);
@@ -134,7 +143,8 @@ static bool ask_the_root(struct router *r, const struct request *q, nsec now)
 				    ? request_wait(r, q->tree, &w, now)
 				    : REQUEST_WAIT_MAX_NS + REQUEST_LATE_NS,
 			    now);
-	again->from = q->from;
+	if (q->from != 0)
+		request_charge(again, session_find(r, q->from));
 	again->newer_than_ms = q->newer_than_ms;
 	core_send(r, w.to->no, MSG_LOOKUP)->lookup =
 		(struct msg_lookup){ .nonce = q->key.nonce,

@@ -28,9 +28,10 @@ struct request_key {
 
 struct request {
 	struct request_key key;
-	enum msg_type type; /* MSG_STORE or MSG_LOOKUP */
-	struct node_id id;  /* whose record */
-	session_no from;    /* 0: our own */
+	enum msg_type type;        /* MSG_STORE or MSG_LOOKUP */
+	struct node_id id;         /* whose record */
+	session_no from;           /* 0: our own */
+	struct neighbour *charged; /* likewise; NULL */
 	uint8_t tree;
 	uint64_t newer_than_ms; /* a LOOKUP: older ones do not help */
 	bool is_late;           /* our own: we do not wait for it any more */
@@ -144,6 +145,8 @@ struct request *request_own(struct router *r, enum msg_type type,
 			    const struct request_way *w, nsec now);
 struct request *request_find(struct router *r, const struct nonce *nonce,
 			     const struct node_id *replier);
+/* It is one of others, and not our own. */
+void request_charge(struct request *q, const struct session *from);
 void request_refuse(struct router *r, session_no to, const struct nonce *nonce,
 		    enum no_record_code code);
 void request_send_found(struct router *r, session_no to,

@@ -64,7 +64,9 @@ static struct request *pass_on(struct router *r, struct session *s,
 		refuse(r, s, nonce, SEAT_NONE);
 		return NULL;
 	}
-	if (HASH_COUNT(r->requests.all) >= REQUESTS_PENDING_MAX) {
+	if (s->peer->n_requests >= REQUESTS_PER_PEER_MAX ||
+	    !share_is_left(HASH_COUNT(r->requests.all), REQUESTS_PENDING_MAX,
+			   s->peer->n_requests)) {
 		r->n.n_request_full++;
 		request_refuse(r, s->no, nonce, NO_RECORD_RATE);
 		return NULL;
@@ -73,7 +75,7 @@ static struct request *pass_on(struct router *r, struct session *s,
 			w->is_handed ? request_wait(r, tree, w, now)
 				     : REQUEST_WAIT_MAX_NS + REQUEST_LATE_NS,
 			now);
-	q->from = s->no;
+	request_charge(q, s);
 	r->n.n_handed_over += w->is_handed;
 	return q;
 }

@@ -36,8 +36,11 @@ struct seen *seen_add(struct router *r, const struct msg_probe *p,
 	struct seen *e;
 
 	if (from->n_seen >= PROBES_SEEN_PER_PEER_MAX ||
-	    HASH_COUNT(r->floods.seen) >= PROBES_SEEN_MAX)
+	    !share_is_left(HASH_COUNT(r->floods.seen), PROBES_SEEN_MAX,
+			   from->n_seen)) {
+		r->n.n_probes_seen_full++;
 		return NULL;
+	}
 	e = mem_new(e);
 	e->key = (struct seen_key){ .origin = p->origin, .nonce = p->nonce };
 	memcpy(e->body, p->body, sizeof e->body);

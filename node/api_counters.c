@@ -61,6 +61,7 @@ static const struct field router_fields[] = {
 	F(opened_unexpected),
 	F(close_unexpected),
 	F(parked_full),
+	F(probes_seen_full),
 	F(query_unknown),
 	F(query_rate),
 	F(info_rejected),

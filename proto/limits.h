@@ -127,6 +127,7 @@
 #define BEACON_MSG_BYTES_MAX  8192
 #define STEER_PROBE_BYTES_MAX 9216 /* four paths of 64 nodes and a chain */
 #define REQUESTS_PENDING_MAX  8192 /* LOOKUP and STORE that we pass on */
+#define REQUESTS_PER_PEER_MAX 1024 /* of these, of one neighbour */
 #define REQUEST_HOPS_MAX      64
 /* A reply is awaited for twice the cost of the way and this, and at most. */
 #define REQUEST_SLACK_NS    (200 * NS_PER_MS)

@@ -107,7 +107,7 @@ static bool lost_nothing(const struct life *l)
 		n = router_counters(mesh_router(l->m, i));
 		if (n->n_probe_rate_peer + n->n_probe_rate_origin +
 			    n->n_verify_rate + n->n_verify_rate_peer +
-			    n->n_probe_unknown_origin >
+			    n->n_probes_seen_full + n->n_probe_unknown_origin >
 		    0)
 			return false;
 	}

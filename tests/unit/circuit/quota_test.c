@@ -154,10 +154,10 @@ static void the_probes_kept_for_one_neighbour_are_capped(void **state)
 	from = neighbour_find(mesh_router(m, 1), &mesh_identity(m, 0)->id);
 	from->n_seen = PROBES_SEEN_PER_PEER_MAX;
 	mesh_inject(m, 1, 0, &x);
-	assert_int_equal(small_counters(m, 1)->n_probe_rate_peer, 1);
+	assert_int_equal(small_counters(m, 1)->n_probes_seen_full, 1);
 	from->n_seen = PROBES_SEEN_PER_PEER_MAX - 1;
 	mesh_inject(m, 1, 0, &x);
-	assert_int_equal(small_counters(m, 1)->n_probe_rate_peer, 1);
+	assert_int_equal(small_counters(m, 1)->n_probes_seen_full, 1);
 	assert_int_equal(from->n_seen, PROBES_SEEN_PER_PEER_MAX);
 	from->n_seen = 1;
 	small_pass(m, NS_PER_S);

@@ -407,6 +407,73 @@ static void probes_leave_room_for_others_to_wait(void **state)
 	mesh_free(m);
 }
 
+static struct msg lookup(unsigned tree, unsigned number)
+{
+	struct msg x = { .type = MSG_LOOKUP };
+
+	x.lookup.tree = (uint8_t)tree;
+	x.lookup.hops_left = REQUEST_HOPS_MAX;
+	memcpy(x.lookup.nonce.b, &number, sizeof number);
+	x.lookup.id.b[0] = 1;
+	return x;
+}
+
+/* Nodes 1 and 2 ask node 0, which is not the root of some tree. */
+static void a_neighbour_has_a_share_of_the_requests(void **state)
+{
+	struct mesh *m = small_nodes(4);
+	const struct router_counters *c;
+	struct neighbour *n;
+	struct tree_info t;
+	unsigned tree;
+	struct msg x;
+
+	(void)state;
+	for (size_t i = 1; i < 4; i++)
+		mesh_add_link(m, 0, i, &small_link);
+	small_pass(m, 30 * NS_PER_S);
+	for (tree = 0; tree < TREES; tree++)
+		if (router_tree_get(mesh_router(m, 0), tree, &t) &&
+		    t.has_parent && mesh_find(m, &t.parent) == 3)
+			break;
+	c = small_counters(m, 0);
+	n = peer(m, 1, 0);
+	if (tree == TREES)
+		fail_msg("no tree leads from node 0 to node 3");
+	x = lookup(tree, 1);
+	n->n_requests = REQUESTS_PER_PEER_MAX;
+	mesh_inject(m, 0, 0, &x);
+	assert_int_equal(c->n_request_full, 1);
+	n->n_requests = REQUESTS_PER_PEER_MAX - 1;
+	mesh_inject(m, 0, 0, &x);
+	assert_int_equal(c->n_request_full, 1);
+	assert_int_equal(n->n_requests, REQUESTS_PER_PEER_MAX);
+	x = lookup(tree, 2);
+	mesh_inject(m, 0, 1, &x);
+	assert_int_equal(c->n_request_full, 1);
+	n->n_requests = 1;
+	small_pass(m, 10 * NS_PER_S);
+	assert_int_equal(n->n_requests, 0);
+	assert_int_equal(peer(m, 2, 0)->n_requests, 0);
+	mesh_free(m);
+}
+
+static void the_second_half_of_a_table_is_in_equal_shares(void **state)
+{
+	unsigned max = 2 * PEERS_MAX * 8;
+
+	(void)state;
+	assert_true(share_is_left(max / 2 - 1, max, max / 2 - 1));
+	assert_false(share_is_left(max / 2, max, max / 2));
+	assert_false(share_is_left(max / 2, max, 8));
+	assert_true(share_is_left(max / 2, max, 7));
+	assert_true(share_is_left(max - 1, max, 0));
+	assert_false(share_is_left(max, max, 0));
+	/* Nobody's table has shares of nothing. */
+	assert_true(PROBES_SEEN_MAX / 2 / PEERS_MAX >= 64);
+	assert_true(REQUESTS_PENDING_MAX / 2 / PEERS_MAX >= 16);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -419,6 +486,8 @@ int main(void)
 		cmocka_unit_test(one_neighbour_does_not_take_all_forwards),
 		cmocka_unit_test(an_asker_has_half_of_the_places_of_a_link),
 		cmocka_unit_test(probes_leave_room_for_others_to_wait),
+		cmocka_unit_test(a_neighbour_has_a_share_of_the_requests),
+		cmocka_unit_test(the_second_half_of_a_table_is_in_equal_shares),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
