@@ -298,16 +298,30 @@ void asking_timeout(struct router *r, struct timer *t, nsec now)
 	asked_end(r, session_find(r, no), a);
 }
 
-/* Asked for ourselves: the answer goes to `s` too when it comes. */
+static bool is_waiting(const struct wanted *w, const struct session *s)
+{
+	for (unsigned i = 0; i < w->n_waiting; i++)
+		if (w->waiting[i] == s->no)
+			return true;
+	return false;
+}
+
+/* Asked for ourselves: the answer goes to `s` too when it comes, once.  Without
+ * room it gets none: it would take it for one that is not known. */
 static bool wait_along(struct router *r, const struct session *s,
 		       const struct node_id *id)
 {
 	struct wanted *w = wanted_find(r, id);
 
-	if (w == NULL || w->n_waiting == ASKED_WAITING_MAX ||
-	    keyring_peek(r, id) != NULL || asked_find(r, s->no, id) != NULL)
+	if (w == NULL || keyring_peek(r, id) != NULL ||
+	    asked_find(r, s->no, id) != NULL)
 		return false;
-	w->waiting[w->n_waiting++] = s->no;
+	if (is_waiting(w, s))
+		return true;
+	if (w->n_waiting == ASKED_WAITING_MAX)
+		r->n.n_asked_waiting_full++;
+	else
+		w->waiting[w->n_waiting++] = s->no;
 	return true;
 }
 

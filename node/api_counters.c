@@ -62,6 +62,7 @@ static const struct field router_fields[] = {
 	F(close_unexpected),
 	F(parked_full),
 	F(probes_seen_full),
+	F(asked_waiting_full),
 	F(query_unknown),
 	F(query_rate),
 	F(info_rejected),

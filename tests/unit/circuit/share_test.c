@@ -474,6 +474,45 @@ static void the_second_half_of_a_table_is_in_equal_shares(void **state)
 	assert_true(REQUESTS_PENDING_MAX / 2 / PEERS_MAX >= 16);
 }
 
+/* Node 0 asks node 1 for somebody, and is asked for him by the others: first
+ * many times by node 2. */
+static void one_session_waits_in_one_place(void **state)
+{
+	struct mesh *m = small_nodes(3 + ASKED_WAITING_MAX);
+	struct id_list nobody = { .n = 1, .ids = { { { 9 } } } };
+	struct msg x = { .type = MSG_PEER_QUERY };
+	const struct router_counters *c;
+	struct router *r;
+	uint64_t before;
+
+	(void)state;
+	for (size_t i = 1; i < 3 + ASKED_WAITING_MAX; i++)
+		mesh_add_link(m, 0, i, &small_link);
+	small_pass(m, 30 * NS_PER_S);
+	r = mesh_router(m, 0);
+	c = small_counters(m, 0);
+	before = c->n_sent[MSG_PEER_INFO];
+	asking_send(r, session_find(r, mesh_session(m, 0, 0)), &nobody,
+		    mesh_now(m));
+	x.peer_query.n = 1;
+	x.peer_query.ids[0] = nobody.ids[0];
+	for (unsigned i = 0; i < ASKED_WAITING_MAX; i++)
+		mesh_inject(m, 0, 1, &x);
+	for (unsigned i = 0; i + 1 < ASKED_WAITING_MAX; i++) {
+		mesh_inject(m, 0, 2 + i, &x);
+		assert_int_equal(c->n_asked_waiting_full, 0);
+	}
+	/* One more is told nothing for now. */
+	mesh_inject(m, 0, 1 + ASKED_WAITING_MAX, &x);
+	assert_int_equal(c->n_asked_waiting_full, 1);
+	assert_int_equal(c->n_sent[MSG_PEER_INFO], before);
+	x = (struct msg){ .type = MSG_PEER_INFO };
+	x.peer_info.id = nobody.ids[0];
+	mesh_inject(m, 0, 0, &x);
+	assert_int_equal(c->n_sent[MSG_PEER_INFO], before + ASKED_WAITING_MAX);
+	mesh_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,6 +525,7 @@ int main(void)
 		cmocka_unit_test(one_neighbour_does_not_take_all_forwards),
 		cmocka_unit_test(an_asker_has_half_of_the_places_of_a_link),
 		cmocka_unit_test(probes_leave_room_for_others_to_wait),
+		cmocka_unit_test(one_session_waits_in_one_place),
 		cmocka_unit_test(a_neighbour_has_a_share_of_the_requests),
 		cmocka_unit_test(the_second_half_of_a_table_is_in_equal_shares),
 	};
