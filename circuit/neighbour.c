@@ -86,6 +86,7 @@ static struct neighbour *neighbour_get(struct router *r,
 	n = mem_new(n);
 	n->id = *id;
 	success_load(r, n);
+	bucket_init(&n->links, LINK_PEER_RATE, LINK_PEER_BURST, now);
 	bucket_init(&n->probes, PROBE_PEER_RATE, PROBE_PEER_BURST, now);
 	bucket_init(&n->floods, FLOOD_PEER_RATE, FLOOD_PEER_BURST, now);
 	bucket_init(&n->opens, OPEN_PEER_RATE, OPEN_PEER_BURST, now);

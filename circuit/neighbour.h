@@ -43,6 +43,7 @@ struct neighbour {
 	struct node_id id;
 	struct session *sessions;
 	struct session *best; /* NULL: none is up */
+	struct bucket links;  /* its claims */
 	struct bucket probes;
 	struct bucket floods; /* as a last resort */
 	struct bucket opens;

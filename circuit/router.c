@@ -125,6 +125,18 @@ void router_session_down(struct router *r, session_no no, nsec now)
 	session_free(r, s);
 }
 
+/* A claim may have us choose parents anew. */
+static void handle_link(struct router *r, struct session *s,
+			const struct msg_link *m, nsec now)
+{
+	if (!bucket_take(&s->peer->links, now)) {
+		r->n.n_link_rate++;
+		return;
+	}
+	session_set_theirs(s, m);
+	trees_cost_changed(r, s->peer, now);
+}
+
 /* ---- messages ---------------------------------------------------------- */
 
 static enum msg_verdict handle(struct router *r, struct session *s,
@@ -132,8 +144,7 @@ static enum msg_verdict handle(struct router *r, struct session *s,
 {
 	switch (m->type) {
 	case MSG_LINK:
-		session_set_theirs(s, &m->link);
-		trees_cost_changed(r, s->peer, now);
+		handle_link(r, s, &m->link, now);
 		break;
 	case MSG_PROBE:
 		return flood_handle_probe(r, s, m, how, now);

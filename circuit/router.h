@@ -294,6 +294,7 @@ struct router_counters {
 	uint64_t n_open_refused, n_open_bad_signature, n_open_stale,
 		n_open_limit;
 	uint64_t n_opened_unexpected, n_close_unexpected;
+	uint64_t n_link_rate;
 	uint64_t n_parked_full, n_probes_seen_full, n_asked_waiting_full;
 	uint64_t n_query_unknown, n_query_rate, n_info_rejected, n_told;
 	uint64_t n_label_unknown, n_packet_too_big;

@@ -60,6 +60,7 @@ static const struct field router_fields[] = {
 	F(open_limit),
 	F(opened_unexpected),
 	F(close_unexpected),
+	F(link_rate),
 	F(parked_full),
 	F(probes_seen_full),
 	F(asked_waiting_full),

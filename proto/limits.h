@@ -175,6 +175,8 @@
 #define CLOSE_UNKNOWN_BURST 20
 
 /* Per-neighbour and per-origin token buckets (rate a second, burst) */
+#define LINK_PEER_RATE     10
+#define LINK_PEER_BURST    40
 #define PROBE_PEER_RATE    200
 #define PROBE_PEER_BURST   400
 #define PROBE_ORIGIN_RATE  10

@@ -513,6 +513,39 @@ static void one_session_waits_in_one_place(void **state)
 	mesh_free(m);
 }
 
+static void inject_link(struct mesh *m, uint16_t cost)
+{
+	struct msg x = { .type = MSG_LINK };
+
+	x.link = (struct msg_link){ .cost_100us = cost, .mtu = 1440 };
+	mesh_inject(m, 0, 0, &x);
+}
+
+/* What is beyond it changes nothing. */
+static void a_neighbour_has_a_quota_of_claims(void **state)
+{
+	struct mesh *m = small_line(2);
+	const struct router_counters *c;
+	struct session *s;
+
+	(void)state;
+	small_pass(m, 30 * NS_PER_S);
+	c = small_counters(m, 0);
+	s = session_find(mesh_router(m, 0), mesh_session(m, 0, 0));
+	for (unsigned i = 0; i < LINK_PEER_BURST; i++)
+		inject_link(m, i % 2 == 0 ? 60000 : 100);
+	assert_int_equal(c->n_link_rate, 0);
+	assert_int_equal(session_cost(s), 100);
+	inject_link(m, 60000);
+	assert_int_equal(c->n_link_rate, 1);
+	assert_int_equal(session_cost(s), 100);
+	small_pass(m, NS_PER_S);
+	inject_link(m, 60000);
+	assert_int_equal(c->n_link_rate, 1);
+	assert_int_equal(session_cost(s), 60000);
+	mesh_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -526,6 +559,7 @@ int main(void)
 		cmocka_unit_test(an_asker_has_half_of_the_places_of_a_link),
 		cmocka_unit_test(probes_leave_room_for_others_to_wait),
 		cmocka_unit_test(one_session_waits_in_one_place),
+		cmocka_unit_test(a_neighbour_has_a_quota_of_claims),
 		cmocka_unit_test(a_neighbour_has_a_share_of_the_requests),
 		cmocka_unit_test(the_second_half_of_a_table_is_in_equal_shares),
 	};
