@@ -38,12 +38,8 @@ void telling_note_probe(struct neighbour *n)
 
 bool telling_accepts(struct router *r, struct neighbour *n, nsec now)
 {
-	if (n->telling.credit == 0)
+	if (n->telling.credit == 0 || !core_take_verify(r, now))
 		return false;
-	if (!bucket_take(&r->verify, now)) {
-		r->n.n_verify_rate++;
-		return false;
-	}
 	n->telling.credit--;
 	return true;
 }
