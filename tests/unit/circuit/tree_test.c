@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "circuit/core.h"
+#include "proto/base/mem.h"
 #include "tests/support/small_mesh.h"
 #include "tests/support/tree_look.h"
 
@@ -285,6 +286,50 @@ static void many_neighbours_are_told_one_by_one(void **state)
 	router_free(r);
 }
 
+/* In tree 0 of a ring of four the node opposite of the root has two ways of 20
+ * ms.  That of its parent gets dearer: from a fourth more on the other way
+ * costs less than four fifths of it. */
+static void a_parent_is_left_for_one_that_is_cheaper_by_a_fifth(void **state)
+{
+	static const struct {
+		uint16_t cost_100us; /* between the parent and the root */
+		bool is_left;
+	} cases[] = {
+		{ 130, false }, { 148, false }, { 150, false },
+		{ 151, true },  { 190, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct mesh *m = look_ring(4);
+		const struct msg_link dear = {
+			.cost_100us = cases[i].cost_100us,
+			.mtu = 1440,
+		};
+		size_t root, far, parent, link = 0, end[2];
+
+		assert_settles(m, 6 * NS_PER_S, "ring of 4");
+		small_pass(m, 60 * NS_PER_S);
+		root = look_root(m, 0, 0);
+		far = (root + 2) % 4;
+		parent = look_parent(m, far, 0);
+		for (size_t k = 0; k < mesh_n_links(m); k++) {
+			mesh_link_ends(m, k, &end[0], &end[1]);
+			if ((end[0] == root && end[1] == parent) ||
+			    (end[0] == parent && end[1] == root))
+				link = k;
+		}
+		router_session_measured(mesh_router(m, parent),
+					mesh_session(m, parent, link), &dear,
+					mesh_now(m));
+		mesh_pump(m, parent);
+		small_pass(m, 30 * NS_PER_S);
+		assert_int_equal(look_parent(m, far, 0) != parent,
+				 cases[i].is_left);
+		mesh_free(m);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +342,8 @@ int main(void)
 		cmocka_unit_test(neighbours_know_each_others_places),
 		cmocka_unit_test(a_second_tree_prefers_another_parent),
 		cmocka_unit_test(roots_say_how_many_nodes_there_are),
+		cmocka_unit_test(
+			a_parent_is_left_for_one_that_is_cheaper_by_a_fifth),
 		cmocka_unit_test(who_does_not_relay_is_a_leaf),
 		cmocka_unit_test(who_stops_relaying_is_left),
 		cmocka_unit_test(many_neighbours_are_told_one_by_one),
