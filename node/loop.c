@@ -43,7 +43,15 @@ struct loop {
 	uv_poll_t timer_poll;
 
 	uint8_t *scratch;
+
+	bool is_waiting;     /* for the kernel to wake us */
+	nsec waiting, woken; /* since when, and when it last did */
+	bool reads_first, has_read;
+	nsec held_up;
 };
+
+/* Shorter ones are the ordinary run of things. */
+#define HELD_UP_NS (20 * NS_PER_MS)
 
 static nsec clock_mono(void)
 {
@@ -61,12 +69,38 @@ static uint64_t clock_wall_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / NS_PER_MS;
 }
 
+/* We should have run since `since`, and did not look at what came. */
+static void note_held_up(struct loop *l, nsec since)
+{
+	if (l->now < since + HELD_UP_NS)
+		return;
+	l->held_up += l->now - since;
+	l->reads_first = true;
+}
+
+static void woke(struct loop *l)
+{
+	nsec due = l->n_heap > 0 ? l->heap[1]->at : TIME_NEVER;
+
+	l->is_waiting = false;
+	l->woken = l->now;
+	if (due <= l->now)
+		note_held_up(l, due > l->waiting ? due : l->waiting);
+}
+
 void loop_turn(struct loop *l)
 {
 	nsec now = clock_mono();
 
 	if (now > l->now)
 		l->now = now;
+	if (l->is_waiting)
+		woke(l);
+}
+
+nsec loop_held_up(const struct loop *l)
+{
+	return l->held_up;
 }
 
 nsec loop_now(const struct loop *l)
@@ -201,6 +235,13 @@ static void timer_ready(uv_poll_t *poll, int status, int events)
 	(void)status;
 	(void)events;
 	loop_turn(l);
+	/* What came meanwhile is read before a timer takes it for missing: the
+	 * descriptor stays ready, and the next round begins at once. */
+	if (l->reads_first && !l->has_read) {
+		l->has_read = true;
+		return;
+	}
+	l->reads_first = l->has_read = false;
 	if (read(l->timer_fd, &expirations, sizeof expirations) < 0)
 		return;
 	l->armed = TIME_NEVER;
@@ -246,7 +287,11 @@ static void turn_end(uv_prepare_t *prepare)
 	for (size_t i = 0; i < l->n_hooks; i++)
 		l->hooks[i].fn(l->hooks[i].ctx);
 	loop_run_deferred(l);
+	loop_turn(l);
+	note_held_up(l, l->woken);
 	arm_timer(l);
+	l->is_waiting = true;
+	l->waiting = l->now;
 }
 
 struct loop *loop_new(void)
@@ -274,6 +319,7 @@ struct loop *loop_new(void)
 	uv_prepare_start(&l->prepare, turn_end);
 	l->scratch = mem_calloc(LOOP_SCRATCH_BYTES, 1);
 	loop_turn(l);
+	l->woken = l->now;
 	return l;
 }
 

@@ -29,6 +29,10 @@ void loop_stop(struct loop *l);
  * of nothing, from which congestion control learns nonsense. */
 void loop_turn(struct loop *l);
 nsec loop_now(const struct loop *l);
+/* How long in all we were kept from running, by the kernel or by turns of our
+ * own that were too long: what did not come meanwhile may just not have been
+ * read. */
+nsec loop_held_up(const struct loop *l);
 /* Milliseconds since 1970, likewise. */
 uint64_t loop_wall_ms(const struct loop *l);
 

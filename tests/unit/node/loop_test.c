@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "node/loop.h"
@@ -113,12 +115,66 @@ static void time_moves_when_it_is_read_and_never_back(void **state)
 	loop_free(l);
 }
 
+struct race {
+	struct timer timer;
+	struct watch watch;
+	int fds[2];
+	bool is_read, is_late;
+};
+
+static void read_it(struct watch *w, int events)
+{
+	struct race *r = container_of(w, struct race, watch);
+	char c;
+
+	(void)events;
+	assert_int_equal(read(r->fds[0], &c, 1), 1);
+	r->is_read = true;
+}
+
+static void time_is_up(struct timer *t)
+{
+	struct race *r = container_of(t, struct race, timer);
+
+	r->is_late = !r->is_read;
+	loop_stop(r->watch.loop);
+}
+
+/* Both are ready by the time that we run again. */
+static void what_came_while_we_were_held_up_is_read_first(void **state)
+{
+	const struct timespec while_held = { 0, 60 * NS_PER_MS };
+	struct loop *l = loop_new();
+	struct race r = { .timer = { .fire = time_is_up },
+			  .watch = { .ready = read_it } };
+
+	(void)state;
+	assert_int_equal(pipe(r.fds), 0);
+	watch_start(l, &r.watch, r.fds[0], UV_READABLE);
+	uv_run(loop_uv(l), UV_RUN_NOWAIT);
+	loop_turn(l);
+	loop_timer_set(l, &r.timer, loop_now(l) + 5 * NS_PER_MS);
+	uv_run(loop_uv(l), UV_RUN_NOWAIT);
+	assert_int_equal(loop_held_up(l), 0);
+	nanosleep(&while_held, NULL);
+	assert_int_equal(write(r.fds[1], "x", 1), 1);
+	loop_run(l);
+	assert_true(r.is_read);
+	assert_false(r.is_late);
+	assert_true(loop_held_up(l) >= 50 * NS_PER_MS);
+	watch_stop(&r.watch, NULL);
+	loop_free(l);
+	close(r.fds[0]);
+	close(r.fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(timers_fire_in_order_and_never_early),
 		cmocka_unit_test(what_is_deferred_runs_once_when_the_turn_ends),
 		cmocka_unit_test(time_moves_when_it_is_read_and_never_back),
+		cmocka_unit_test(what_came_while_we_were_held_up_is_read_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
