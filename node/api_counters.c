@@ -152,6 +152,9 @@ static const struct field session_fields[] = {
 	F(dead),
 	F(cut),
 	F(direct_doubted),
+	F(gone),
+	F(icmp),
+	F(icmp_strange),
 };
 #undef F
 

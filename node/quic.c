@@ -542,6 +542,16 @@ size_t quic_udp_payload(const struct quic *q)
 	return ngtcp2_conn_get_path_max_tx_udp_payload_size(q->conn);
 }
 
+bool quic_sends(struct quic *q, const uint8_t *packet, size_t len)
+{
+	const ngtcp2_cid *id = ngtcp2_conn_get_dcid(q->conn);
+
+	/* RFC 9000 17.3: a short header. */
+	return len >= 1 + id->datalen && id->datalen > 0 &&
+	       (packet[0] & 0xc0) == 0x40 &&
+	       memcmp(packet + 1, id->data, id->datalen) == 0;
+}
+
 void quic_measure(const struct quic *q, struct quic_measure *out)
 {
 	ngtcp2_conn_info info;

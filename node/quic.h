@@ -134,6 +134,9 @@ void quic_stream_stop_reading(struct quic *q, int64_t id, uint64_t error);
 /* ---- what is known ---- */
 const struct quic_peer *quic_peer(const struct quic *q);
 bool quic_is_server(const struct quic *q);
+/* Whether this is the beginning of a packet as it sends them now, by the
+ * connection id that it gives the peer. */
+bool quic_sends(struct quic *q, const uint8_t *packet, size_t len);
 /* Both ends have the same QUIC_EXPORTED_BYTES once it is confirmed; for
  * choosing between duplicates. */
 #define QUIC_EXPORTED_BYTES 32

@@ -220,15 +220,6 @@ static enum duplicate judge(struct session *older, struct session *newer)
 						: DUPLICATE_CLOSE_OLDER;
 }
 
-/* It must answer soon, or it is dead. */
-static void doubt(struct session *s)
-{
-	const struct msg ping = { .type = MSG_PING };
-
-	s->is_doubted = true;
-	session_send(s, &ping);
-}
-
 static void resolve_duplicates(struct session *s)
 {
 	struct sessions *set = s->set;
@@ -254,7 +245,7 @@ static void resolve_duplicates(struct session *s)
 			session_end(newer, "duplicate", PEER_ERROR_NONE);
 			break;
 		case DUPLICATE_DOUBT:
-			doubt(older);
+			session_doubt(older);
 			break;
 		}
 		if (s->state == SESSION_ENDING)
@@ -347,7 +338,7 @@ struct sessions *sessions_new(struct loop *l, struct quic_tls *tls,
 	text_copy(set->display_name, sizeof set->display_name, display_name);
 	set->table = quic_table_new(tls, reset_key);
 	set->scratch = mem_new(set->scratch);
-	set->udp = udp_new(l, session_received, set);
+	set->udp = udp_new(l, session_received, session_failed, set);
 	randombytes_buf(key, sizeof key);
 	set->pool = relay_pool_new(&RELAY_LIMITS, key);
 	randombytes_buf(set->token_key, sizeof set->token_key);

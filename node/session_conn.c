@@ -14,12 +14,6 @@ enum {
 	APP_ERROR_PROTOCOL = 1,
 };
 
-/* A carrying neighbour is dead after this silence, an idle one later. */
-#define DEAD_LOADED_NS (800 * NS_PER_MS)
-#define DEAD_IDLE_NS   (6 * NS_PER_S)
-#define LOADED_NS      (1 * NS_PER_S)
-#define DEAD_PTOS      8
-
 void session_mark(struct session *s)
 {
 	if (s->is_dirty)
@@ -383,26 +377,6 @@ static void write_rest(struct session *s)
 	}
 }
 
-/* Silence although something is in flight means that the neighbour is gone;
- * QUIC itself would wait for the idle timeout.  When that will be. */
-static nsec dead_at(struct session *s, nsec now)
-{
-	bool is_loaded = s->last_load != 0 && now - s->last_load < LOADED_NS;
-	nsec limit = is_loaded || s->is_doubted ? DEAD_LOADED_NS : DEAD_IDLE_NS;
-	struct quic_measure m;
-
-	quic_measure(s->quic, &m);
-	if (m.in_flight == 0) {
-		s->asked = TIME_NEVER;
-		return TIME_NEVER;
-	}
-	if (s->asked == TIME_NEVER)
-		s->asked = now;
-	if (limit < DEAD_PTOS * (m.rtt + 4 * m.rttvar))
-		limit = DEAD_PTOS * (m.rtt + 4 * m.rttvar);
-	return s->asked + limit;
-}
-
 void session_sample(struct session *s)
 {
 	struct quic_measure m;
@@ -450,10 +424,9 @@ static nsec check_health(struct session *s)
 
 	if (s->state == SESSION_HALF_OPEN)
 		return TIME_NEVER;
-	dead = dead_at(s, now);
+	dead = session_dead_at(s, now);
 	if (dead <= now) {
-		s->set->counters.n_dead++;
-		session_end(s, "the peer does not answer", PEER_ERROR_TIMEOUT);
+		session_die(s);
 		return TIME_NEVER;
 	}
 	if (s->state == SESSION_CONFIRMED && s->is_hello_received &&

@@ -35,9 +35,12 @@ struct session {
 	struct timer timer;
 	struct timer settle; /* the MTU search is given this long */
 	nsec last_heard;     /* any packet */
-	bool is_doubted;     /* a newer session came from its peer */
-	nsec asked;          /* since when an answer is awaited; or NEVER */
-	nsec last_load;      /* the last circuit packet sent */
+	/* Since when an answer is awaited, or NEVER; and how long we had been
+	 * held up by then (loop_held_up). */
+	nsec asked, asked_held_up;
+	bool is_doubted; /* it must answer soon */
+	nsec refused;    /* since when nobody is said to listen there; 0 */
+	nsec last_load;  /* the last circuit packet sent */
 	struct link_meter meter;
 	struct msg_link told;
 	nsec told_at;
@@ -61,8 +64,9 @@ struct session {
 	struct session *next_dirty;
 
 	/* direct packets */
-	bool peer_direct;   /* as its HELLO says */
-	nsec direct_asked;  /* since when none has been answered; or NEVER */
+	bool peer_direct; /* as its HELLO says */
+	/* Since when none has been answered, or NEVER; as `asked`. */
+	nsec direct_asked, direct_held_up;
 	struct timer watch; /* the peer is asked for a word */
 	unsigned n_since_sample;
 	nsec sampled;
@@ -111,11 +115,19 @@ struct msg_link session_link(const struct session *s);
 /* session_direct.c */
 void session_direct_init(struct session *s);
 void session_direct_stray(struct session *s);
-/* The peer is there. */
+
+/* session_death.c */
+/* Asks for a sign of life: it must answer soon, or it is dead. */
+void session_doubt(struct session *s);
+/* The peer is there: any packet has come. */
 void session_heard(struct session *s);
+/* When it is dead if nothing comes; TIME_NEVER: nothing is awaited. */
+nsec session_dead_at(struct session *s, nsec now);
+void session_die(struct session *s);
 
 /* session_cut.c: the kernel took no datagram (-errno). */
 void session_send_failed(struct session *s, int error);
+udp_failed session_failed;
 
 /* session_accept.c */
 udp_received session_received;

@@ -49,7 +49,10 @@ static void ask(struct session *s)
 {
 	const struct msg ping = { .type = MSG_PING };
 
-	s->asked = time_min(s->asked, s->direct_asked);
+	if (s->direct_asked < s->asked) {
+		s->asked = s->direct_asked;
+		s->asked_held_up = s->direct_held_up;
+	}
 	session_send(s, &ping);
 }
 
@@ -141,15 +144,9 @@ void sessions_direct_sent(struct sessions *set, session_no no, size_t len)
 	if (s->direct_asked != TIME_NEVER)
 		return;
 	s->direct_asked = now;
+	s->direct_held_up = loop_held_up(set->loop);
 	if (s->watch.index == 0)
 		loop_timer_set(set->loop, &s->watch, now + WATCH_NS);
-}
-
-void session_heard(struct session *s)
-{
-	s->last_heard = loop_now(s->set->loop);
-	s->asked = s->direct_asked = TIME_NEVER;
-	s->is_doubted = false;
 }
 
 void sessions_direct_heard(struct sessions *set, session_no no, size_t len)

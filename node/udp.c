@@ -8,6 +8,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "node/udp_error.h"
+#include "node/udp_option.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/limits.h"
@@ -24,10 +26,10 @@ enum {
 	READ_MESSAGES = 8,
 	READ_BYTES = 65536,
 	READ_ROUNDS = 4, /* per wake-up, so that timers are served too */
+	ERRORS_READ = 16,
 	CONTROL_BYTES = 256,
 	BATCH_BYTES = 65000,
 	BATCH_SEGMENTS = 60,
-	SOCKET_BUFFER_BYTES = 8 << 20,
 	BATCHES_KEPT = 16,
 };
 
@@ -36,7 +38,8 @@ struct udp_socket {
 	struct udp *udp;
 	int fd;
 	int family;
-	uint16_t port; /* network order */
+	bool tells_errors; /* of ICMP */
+	uint16_t port;     /* network order */
 	union endpoint bound;
 };
 
@@ -55,6 +58,7 @@ struct udp_batch {
 struct udp {
 	struct loop *loop;
 	udp_received *received;
+	udp_failed *failed;
 	void *ctx;
 	struct udp_socket *sockets[SOCKETS_MAX];
 	size_t n_sockets;
@@ -68,12 +72,14 @@ struct udp {
 	_Alignas(struct cmsghdr) uint8_t control[READ_MESSAGES][CONTROL_BYTES];
 };
 
-struct udp *udp_new(struct loop *l, udp_received *received, void *ctx)
+struct udp *udp_new(struct loop *l, udp_received *received, udp_failed *failed,
+		    void *ctx)
 {
 	struct udp *u = mem_new(u);
 
 	u->loop = l;
 	u->received = received;
+	u->failed = failed;
 	u->ctx = ctx;
 	u->counters.has_gso = true;
 	u->read_data = mem_calloc(READ_MESSAGES, READ_BYTES);
@@ -119,49 +125,13 @@ void udp_disable_offload(struct udp *u)
 
 /* ---- sockets ---- */
 
-static int set_int(int fd, int level, int name, int value)
-{
-	return setsockopt(fd, level, name, &value, sizeof value);
-}
-
-static void grow_buffers(int fd)
-{
-	/* The FORCE forms need CAP_NET_ADMIN; the plain ones are clipped. */
-	if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES) < 0)
-		set_int(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER_BYTES);
-	if (set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES) < 0)
-		set_int(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER_BYTES);
-}
-
-static int set_options(struct udp *u, int fd, int family)
-{
-	int rv;
-
-	if (family == AF_INET6) {
-		rv = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-		rv |= set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-		set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-		set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
-			IPV6_PMTUDISC_PROBE);
-		set_int(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
-	} else {
-		rv = set_int(fd, IPPROTO_IP, IP_PKTINFO, 1);
-		set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
-		set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
-	}
-	if (rv < 0)
-		return -errno;
-	grow_buffers(fd);
-	u->counters.has_gro = set_int(fd, IPPROTO_UDP, UDP_GRO, 1) == 0;
-	return 0;
-}
-
 static void socket_ready(struct watch *w, int events);
 
 int udp_listen(struct udp *u, const union endpoint *at)
 {
 	struct udp_socket *s;
 	socklen_t len = sizeof s->bound;
+	int events = UV_READABLE;
 	int fd, rv;
 
 	if (u->n_sockets == SOCKETS_MAX)
@@ -170,7 +140,7 @@ int udp_listen(struct udp *u, const union endpoint *at)
 		    0);
 	if (fd < 0)
 		return -errno;
-	rv = set_options(u, fd, at->sa.sa_family);
+	rv = udp_option_set(fd, at->sa.sa_family);
 	if (rv == 0 && bind(fd, &at->sa, endpoint_len(at)) < 0)
 		rv = -errno;
 	if (rv < 0) {
@@ -185,7 +155,11 @@ int udp_listen(struct udp *u, const union endpoint *at)
 	s->port = s->family == AF_INET6 ? s->bound.in6.sin6_port
 					: s->bound.in.sin_port;
 	s->watch.ready = socket_ready;
-	rv = watch_start(u->loop, &s->watch, fd, UV_READABLE);
+	u->counters.has_gro = udp_option_gro(fd);
+	s->tells_errors = udp_error_enable(fd, s->family);
+	if (s->tells_errors)
+		events |= UV_PRIORITIZED;
+	rv = watch_start(u->loop, &s->watch, fd, events);
 	if (rv < 0) {
 		close(fd);
 		free(s);
@@ -336,12 +310,10 @@ static void deliver(struct udp_socket *s, size_t i, size_t len)
 	}
 }
 
-static void socket_ready(struct watch *w, int events)
+static void read_packets(struct udp_socket *s)
 {
-	struct udp_socket *s = (struct udp_socket *)w;
 	struct udp *u = s->udp;
 
-	(void)events;
 	for (int round = 0; round < READ_ROUNDS; round++) {
 		int n;
 
@@ -368,6 +340,24 @@ static void socket_ready(struct watch *w, int events)
 		if (n < READ_MESSAGES)
 			return;
 	}
+}
+
+static void read_errors(struct udp_socket *s)
+{
+	struct udp_error e;
+
+	for (int i = 0; i < ERRORS_READ && udp_error_next(s->fd, &e); i++)
+		s->udp->failed(s->udp->ctx, &e);
+}
+
+/* The packets first: a peer that has answered since is alive. */
+static void socket_ready(struct watch *w, int events)
+{
+	struct udp_socket *s = (struct udp_socket *)w;
+
+	read_packets(s);
+	if (events & UV_PRIORITIZED)
+		read_errors(s);
 }
 
 /* ---- writing ---- */
@@ -431,6 +421,11 @@ static int send_run(struct udp *u, const struct udp_path *path, uint8_t ecn,
 		put_control(&h, IPPROTO_UDP, UDP_SEGMENT, &value, sizeof value);
 	}
 	if (sendmsg(s->fd, &h, 0) >= 0)
+		return 0;
+	/* It may be that of an earlier datagram, to whomever, that is told here
+	 * once. */
+	if (s->tells_errors && errno != EAGAIN && errno != ENOBUFS &&
+	    sendmsg(s->fd, &h, 0) >= 0)
 		return 0;
 	return -errno;
 }

@@ -14,6 +14,7 @@
 #define UDP_PAYLOAD_MAX 1472
 
 struct udp;
+struct udp_error;
 
 struct udp_path {
 	union endpoint local; /* port is the socket's */
@@ -25,7 +26,11 @@ struct udp_path {
 typedef void udp_received(void *ctx, const struct udp_path *path, uint8_t ecn,
 			  const uint8_t *data, size_t len);
 
-struct udp *udp_new(struct loop *l, udp_received *received, void *ctx);
+/* ICMP says that one did not arrive.  It may be forged. */
+typedef void udp_failed(void *ctx, const struct udp_error *e);
+
+struct udp *udp_new(struct loop *l, udp_received *received, udp_failed *failed,
+		    void *ctx);
 void udp_free(struct udp *u);
 
 /* Opens a socket; `[::]` serves IPv6 only (listen to 0.0.0.0 as well for
