@@ -154,6 +154,7 @@ struct circuit *circuit_add(struct router *r, const struct route_proof *p,
 	c->is_target = toward_target == NULL;
 	c->mtu = CIRCUIT_MTU_MAX; /* the links that it uses will tell */
 	c->opened = c->last_packet = now;
+	c->unanswered = TIME_NEVER;
 	set_path(c, p);
 	c->timer.kind = TIMER_CIRCUIT;
 	timers_set(&r->timers, &c->timer, now + CIRCUIT_PENDING_NS);

@@ -61,6 +61,9 @@ struct circuit {
 	struct circuit_pair *pair; /* NULL at an end */
 	nsec opened;
 	nsec last_packet;
+	/* At its origin: when the first packet was sent after the last one that
+	 * came, but for those that want no answer; TIME_NEVER. */
+	nsec unanswered;
 	uint64_t n_packets[2]; /* towards origin, towards target */
 	uint64_t n_bytes[2];
 	struct timer timer;

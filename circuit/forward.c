@@ -1,6 +1,9 @@
 /* The data path: no allocation, no search, O(1). */
 #include "circuit/core.h"
 
+/* Shorter ones are acknowledgements of the channel, mostly. */
+#define ACK_BYTES_MAX 80
+
 /* A packet for a label that we never gave, or gave before a restart: the
  * neighbour is told, so that its circuit ends at once. */
 static void close_unknown(struct router *r, session_no no, uint32_t label,
@@ -23,6 +26,10 @@ static void count(struct router *r, struct circuit *c, unsigned toward,
 {
 	if (c->wakes_hold)
 		hold_traffic(r, c, now);
+	if (toward == TOWARD_ORIGIN)
+		c->unanswered = TIME_NEVER;
+	else if (c->unanswered == TIME_NEVER && len > ACK_BYTES_MAX)
+		c->unanswered = now;
 	c->n_packets[toward]++;
 	c->n_bytes[toward] += len;
 	c->last_packet = now;

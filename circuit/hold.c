@@ -32,7 +32,7 @@ struct hold *hold_get(struct router *r, const struct node_id *target, nsec now)
 		return NULL;
 	h = mem_new(h);
 	h->target = *target;
-	h->next_look = h->next_seek = TIME_NEVER;
+	h->next_look = h->next_glance = h->next_seek = TIME_NEVER;
 	h->switched_at = h->last_traffic = h->last_got = now;
 	h->settle = SETTLE_NS;
 	search_cancel(&h->search);
@@ -153,6 +153,7 @@ void hold_switch(struct router *r, struct hold *h, circuit_no to, nsec now)
 	h->carries = to;
 	h->switched_at = now;
 	h->better = 0;
+	h->left = 0;
 	h->mute_wait = 0;
 	h->last_got = now;
 	outbox_event(&r->out,
@@ -218,6 +219,7 @@ static void add(struct hold *h, const struct circuit *c, nsec now)
 		.expected = 2 * (nsec)path_cost(c->hops, c->n_hops) * 100 *
 			    NS_PER_US,
 		.test.due = TIME_NEVER,
+		.test.doubt_at = TIME_NEVER,
 		.next_test = now,
 	};
 	memcpy(k->seen, c->n_packets, sizeof k->seen);
@@ -417,7 +419,8 @@ static nsec deadline(const struct hold *h)
 		const struct held *k = &h->held[i];
 
 		if (k->test.token != 0)
-			at = time_min(at, k->test.due);
+			at = time_min(at,
+				      time_min(k->test.doubt_at, k->test.due));
 		else if (!k->has_failed)
 			at = time_min(at, k->next_test);
 	}
@@ -429,6 +432,12 @@ void hold_timeout(struct router *r, struct timer *t, nsec now)
 	struct hold *h = container_of(t, struct hold, timer);
 	const struct held *spare;
 
+	hold_glance(r, h, now);
+	if (h->is_tidy && deadline(h) > now) {
+		timers_set(&r->timers, &h->timer,
+			   time_min(deadline(h), h->next_glance));
+		return;
+	}
 	if (now >= h->search.due)
 		search_timeout(r, h, now);
 	hold_tests_timeout(r, h, now);
@@ -439,5 +448,6 @@ void hold_timeout(struct router *r, struct timer *t, nsec now)
 		hold_seek(r, h, now);
 	spare = hold_spare(r, h, h->carries, now);
 	h->spare = spare != NULL ? spare->no : 0;
-	timers_set(&r->timers, &h->timer, h->is_tidy ? deadline(h) : now);
+	timers_set(&r->timers, &h->timer,
+		   h->is_tidy ? time_min(deadline(h), h->next_glance) : now);
 }

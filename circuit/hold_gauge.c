@@ -3,6 +3,9 @@
 #define WAIT_SLACK_NS (100 * NS_PER_MS)
 #define WAIT_MIN_NS   (150 * NS_PER_MS)
 #define WAIT_MAX_NS   (3 * NS_PER_S)
+#define DOUBT_NS      (30 * NS_PER_MS)
+/* Over the 25 ms that QUIC may hold an acknowledgement back. */
+#define ECHO_NS (40 * NS_PER_MS)
 
 /* Fewer packets than these say little. */
 enum {
@@ -152,6 +155,18 @@ nsec gauge_wait(const struct gauge *g, nsec expected)
 	if (wait < WAIT_MIN_NS)
 		return WAIT_MIN_NS;
 	return time_min(wait, WAIT_MAX_NS);
+}
+
+nsec gauge_doubt(const struct gauge *g, nsec expected)
+{
+	if (g->rtt == 0)
+		return gauge_wait(g, expected);
+	return g->rtt + 4 * g->rtt_var + DOUBT_NS;
+}
+
+nsec gauge_echo(const struct gauge *g)
+{
+	return g->rtt + 2 * g->rtt_var + ECHO_NS;
 }
 
 nsec gauge_metric(const struct gauge *g, nsec expected)

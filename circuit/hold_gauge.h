@@ -46,6 +46,12 @@ enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now);
  * the round trip to assume while none is measured. */
 nsec gauge_wait(const struct gauge *g, nsec expected);
 
+/* After how much less it is odd that there is none yet. */
+nsec gauge_doubt(const struct gauge *g, nsec expected);
+/* The same of an echo to what is sent, which the far end may take its time
+ * for. */
+nsec gauge_echo(const struct gauge *g);
+
 /* Less is better; what circuits to one node are ranked by.  A packet that is
  * lost comes several round trips late. */
 nsec gauge_metric(const struct gauge *g, nsec expected);

@@ -12,6 +12,8 @@
 struct test {
 	uint64_t token; /* 0: none */
 	nsec sent_at, due;
+	nsec doubt_at;   /* traffic need not wait longer */
+	bool is_late;    /* we were, and looked again a little later */
 	uint64_t n_sent; /* packets that we had put in then */
 };
 
@@ -39,8 +41,9 @@ struct hold {
 	unsigned n;
 	circuit_no carries, spare, pinned;
 
-	nsec last_traffic, last_got, next_look;
+	nsec last_traffic, last_got, next_look, next_glance;
 	nsec mute_wait;  /* before the next test for want of an echo */
+	circuit_no left; /* upon a mere doubt; 0 */
 	uint64_t n_got;  /* packets at the last look */
 	uint64_t n_peak; /* and at the fullest one lately */
 	bool is_tidy;    /* nothing has come or gone since it was tidied */
@@ -85,6 +88,8 @@ void hold_stir(struct router *r, struct hold *h, nsec now);
 
 void hold_adopt(struct router *r, struct hold *h, struct circuit *c, nsec now);
 
+/* Looks whether what was sent has an echo. */
+void hold_glance(struct router *r, struct hold *h, nsec now);
 /* Looks at the traffic, begins tests that are due and gives up those that
  * nobody answered (hold_look.c). */
 void hold_tests_timeout(struct router *r, struct hold *h, nsec now);

@@ -8,16 +8,22 @@
 
 /* How often the packet counters are looked at while there is traffic. */
 #define LOOK_NS (100 * NS_PER_MS)
+/* And how often whether what was sent has an echo. */
+#define GLANCE_NS (25 * NS_PER_MS)
 /* A circuit that carries much, little or nothing is tested after so long. */
 #define TEST_BUSY_NS     (500 * NS_PER_MS)
 #define TEST_NS          (5 * NS_PER_S)
 #define TEST_IDLE_NS     (35 * NS_PER_S)
 #define TEST_IDLE_SPREAD (10 * NS_PER_S)
 #define TEST_DOUBT_NS    (250 * NS_PER_MS)
-/* What is sent has no echo for two round trips and this: sooner, at first. */
+/* Nothing has come for two round trips and this, though something was sent; not
+ * sooner after the last test. */
 #define TEST_MUTE_NS (100 * NS_PER_MS)
 /* Without a packet for so long there is no traffic. */
 #define QUIET_NS (5 * NS_PER_S)
+
+/* We come late to look whether a receipt has come: so may others. */
+#define LATE_NS (20 * NS_PER_MS)
 
 #define BUSY_PACKETS 64
 /* So many that came at one look are not expected to stop. */
@@ -47,6 +53,7 @@ static void begin_test(struct router *r, struct held *k, nsec now)
 		.token = token,
 		.sent_at = now,
 		.due = now + wait_of(k),
+		.doubt_at = now + gauge_doubt(&k->gauge, k->expected),
 		.n_sent = c->n_packets[TOWARD_TARGET],
 	};
 	k->tested_at = now;
@@ -65,9 +72,14 @@ static void plan_test(struct router *r, const struct hold *h, struct held *k,
 }
 
 /* Nothing has come for longer than what was sent takes to be answered. */
-static bool is_mute(const struct hold *h, const struct held *k, nsec now)
+static bool is_mute(const struct router *r, const struct hold *h,
+		    const struct held *k, nsec now)
 {
-	return now - h->last_got >= TEST_MUTE_NS + 2 * k->gauge.rtt;
+	const struct circuit *c = circuit_find(r, k->no);
+
+	return now - h->last_got >= TEST_MUTE_NS + 2 * k->gauge.rtt ||
+	       (c->unanswered != TIME_NEVER &&
+		now - c->unanswered >= gauge_echo(&k->gauge));
 }
 
 /* ---- failing ----------------------------------------------------------- */
@@ -103,20 +115,56 @@ static void leave_early(struct router *r, struct hold *h, const struct held *k,
 {
 	const struct held *spare;
 
-	if (h->carries != k->no || h->pinned != 0 || !is_mute(h, k, now))
+	if (h->carries != k->no || h->pinned != 0 || !is_mute(r, h, k, now))
 		return;
 	spare = hold_spare(r, h, k->no, now);
-	if (spare != NULL && spare->gauge.rtt != 0)
-		hold_switch(r, h, spare->no, now);
+	if (spare == NULL || spare->gauge.rtt == 0)
+		return;
+	hold_switch(r, h, spare->no, now);
+	h->left = k->no;
+}
+
+/* It was only slow to answer. */
+static void come_back(struct router *r, struct hold *h, const struct held *k,
+		      nsec now)
+{
+	const struct held *carrying = hold_held(h, h->carries);
+
+	h->left = 0;
+	if (carrying != NULL && carrying != k && h->pinned == 0 &&
+	    gauge_is_better(gauge_metric(&k->gauge, k->expected),
+			    gauge_metric(&carrying->gauge, carrying->expected)))
+		hold_switch(r, h, k->no, now);
+}
+
+/* Whether we are in time to say that no receipt has come by `*at`; else it is
+ * put off, once. */
+static bool is_in_time(struct test *t, nsec *at, nsec now)
+{
+	if (now - *at < LATE_NS || t->is_late)
+		return true;
+	t->is_late = true;
+	*at = now + LATE_NS;
+	return false;
+}
+
+static void doubt(struct router *r, struct hold *h, struct held *k, nsec now)
+{
+	if (!is_in_time(&k->test, &k->test.doubt_at, now))
+		return;
+	k->test.doubt_at = TIME_NEVER;
+	leave_early(r, h, k, now);
 }
 
 static void silent(struct router *r, struct hold *h, struct held *k, nsec now)
 {
+	if (!is_in_time(&k->test, &k->test.due, now))
+		return;
 	r->n.n_receipt_lost++;
 	leave_early(r, h, k, now);
 	k->late = k->test;
 	k->test.token = 0;
-	k->test.due = TIME_NEVER;
+	k->test.due = k->test.doubt_at = TIME_NEVER;
 	if (++k->gauge.n_silent < 2)
 		begin_test(r, k, now);
 	else
@@ -136,6 +184,25 @@ static void relieve(struct router *r, struct held *k, const struct circuit *c,
 	k->relieved_at = now;
 }
 
+/* Something is missing, though not enough to tell. */
+static bool may_have_begun(const struct router *r, const struct hold *h,
+			   const struct held *k, nsec now)
+{
+	const struct gauge *g = &k->gauge;
+
+	if (g->n_lost < MISSED)
+		return g->n_lost > 0 && is_mute(r, h, k, now);
+	return h->n_got == 0 || g->n_lost * STREAM_PACKETS >= g->n_in;
+}
+
+static nsec again_after(const struct router *r, const struct hold *h,
+			const struct held *k, nsec now)
+{
+	bool hurts = k->no == h->carries && is_mute(r, h, k, now);
+
+	return hurts ? TEST_MUTE_NS : TEST_DOUBT_NS;
+}
+
 static void test_answered(struct router *r, struct hold *h, struct held *k,
 			  const struct circuit *c, const struct msg_receipt *m,
 			  nsec now)
@@ -149,22 +216,21 @@ static void test_answered(struct router *r, struct hold *h, struct held *k,
 
 	gauge_rtt(&k->gauge, now - k->test.sent_at);
 	k->test.token = 0;
-	k->test.due = TIME_NEVER;
+	k->test.due = k->test.doubt_at = TIME_NEVER;
 	k->late.token = 0;
 	plan_test(r, h, k, now);
 	switch (gauge_read(&k->gauge, &reading)) {
 	case GAUGE_GOOD:
+		if (k->no == h->left)
+			come_back(r, h, k, now);
 		if (k->no != h->carries)
 			break;
 		relieve(r, k, c, now);
-		/* Something is missing: it may just have begun. */
-		if (k->gauge.n_lost >= MISSED &&
-		    (h->n_got == 0 ||
-		     k->gauge.n_lost * STREAM_PACKETS >= k->gauge.n_in))
-			k->next_test = now + TEST_DOUBT_NS;
+		if (may_have_begun(r, h, k, now))
+			k->next_test = now + again_after(r, h, k, now);
 		break;
 	case GAUGE_DOUBTFUL:
-		k->next_test = now + TEST_DOUBT_NS;
+		k->next_test = now + again_after(r, h, k, now);
 		if (k->gauge.is_dark)
 			leave_early(r, h, k, now);
 		break;
@@ -235,11 +301,12 @@ void hold_traffic(struct router *r, struct circuit *c, nsec now)
 		return;
 	h->last_traffic = h->last_got = now;
 	h->next_look = now + LOOK_NS;
+	h->next_glance = now + GLANCE_NS;
 	for (unsigned i = 0; i < h->n; i++)
 		h->held[i].next_test =
 			time_min(h->held[i].next_test, now + TEST_NS);
 	timers_set(&r->timers, &h->timer,
-		   time_min(h->timer.when, now + LOOK_NS));
+		   time_min(h->timer.when, now + GLANCE_NS));
 }
 
 /* What came in streams has all but stopped, be it done or lost. */
@@ -263,10 +330,15 @@ static bool note_rate(struct hold *h, uint64_t got, bool can_test)
 	return false;
 }
 
+static void lose_patience(struct hold *h)
+{
+	h->mute_wait = time_min(2 * h->mute_wait + LOOK_NS, TEST_NS);
+}
+
 /* Whether the one that carries is due, by what has passed since the last look
  * and since the last test. */
-static bool wants_test(struct hold *h, struct held *k, const struct circuit *c,
-		       nsec now)
+static bool wants_test(const struct router *r, struct hold *h, struct held *k,
+		       const struct circuit *c, nsec now)
 {
 	uint64_t got = c->n_packets[TOWARD_ORIGIN] - k->seen[TOWARD_ORIGIN];
 	uint64_t put = c->n_packets[TOWARD_TARGET] - k->seen[TOWARD_TARGET];
@@ -282,8 +354,8 @@ static bool wants_test(struct hold *h, struct held *k, const struct circuit *c,
 		return true;
 	if (since_test >= BUSY_PACKETS && ago >= TEST_BUSY_NS)
 		return true;
-	if (put > 0 && is_mute(h, k, now) && ago >= h->mute_wait) {
-		h->mute_wait = time_min(2 * h->mute_wait + LOOK_NS, TEST_NS);
+	if (put > 0 && is_mute(r, h, k, now) && ago >= h->mute_wait) {
+		lose_patience(h);
 		return true;
 	}
 	return since_test > 0 && ago >= TEST_NS;
@@ -296,13 +368,13 @@ static void look(struct router *r, struct hold *h, nsec now)
 
 	h->next_look = now + LOOK_NS;
 	if (k == NULL) {
-		h->next_look = TIME_NEVER;
+		h->next_look = h->next_glance = TIME_NEVER;
 		return;
 	}
 	c = circuit_find(r, k->no);
 	if (memcmp(k->seen, c->n_packets, sizeof k->seen) != 0)
 		h->last_traffic = now;
-	if (!k->has_failed && wants_test(h, k, c, now) && k->test.token == 0)
+	if (!k->has_failed && wants_test(r, h, k, c, now) && k->test.token == 0)
 		k->next_test = now;
 	h->n_got = c->n_packets[TOWARD_ORIGIN] - k->seen[TOWARD_ORIGIN];
 	memcpy(k->seen, c->n_packets, sizeof k->seen);
@@ -310,9 +382,32 @@ static void look(struct router *r, struct hold *h, nsec now)
 		leave_early(r, h, k, now);
 	if (now - h->last_traffic < QUIET_NS)
 		return;
-	h->next_look = TIME_NEVER;
+	h->next_look = h->next_glance = TIME_NEVER;
 	for (unsigned i = 0; i < h->n; i++)
 		circuit_find(r, h->held[i].no)->wakes_hold = true;
+}
+
+void hold_glance(struct router *r, struct hold *h, nsec now)
+{
+	struct held *k = hold_held(h, h->carries);
+	const struct circuit *c = k != NULL ? circuit_find(r, k->no) : NULL;
+	nsec at;
+
+	if (now < h->next_glance)
+		return;
+	h->next_glance = c != NULL ? now + GLANCE_NS : TIME_NEVER;
+	if (c == NULL || c->unanswered == TIME_NEVER)
+		return;
+	at = c->unanswered + gauge_echo(&k->gauge);
+	if (now < at) {
+		h->next_glance = time_min(h->next_glance, at);
+		return;
+	}
+	if (!k->has_failed && k->test.token == 0 &&
+	    now - k->tested_at >= h->mute_wait) {
+		lose_patience(h);
+		k->next_test = now;
+	}
 }
 
 void hold_tests_timeout(struct router *r, struct hold *h, nsec now)
@@ -324,6 +419,8 @@ void hold_tests_timeout(struct router *r, struct hold *h, nsec now)
 
 		if (now >= k->test.due)
 			silent(r, h, k, now);
+		else if (now >= k->test.doubt_at)
+			doubt(r, h, k, now);
 		else if (!k->has_failed && k->test.token == 0 &&
 			 now >= k->next_test)
 			begin_test(r, k, now);

@@ -62,7 +62,7 @@ void router_release(struct router *r, const struct node_id *target, nsec now)
 	h->is_held = false;
 	h->n = 0;
 	h->carries = h->spare = 0;
-	h->next_seek = h->next_look = TIME_NEVER;
+	h->next_seek = h->next_look = h->next_glance = TIME_NEVER;
 	search_cancel(&h->search);
 	timers_cancel(&r->timers, &h->timer);
 	hold_put(r, h);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "circuit/core.h"
+#include "circuit/hold_inside.h"
 #include "circuit/path.h"
 #include "circuit/success.h"
 #include "proto/base/mem.h"
@@ -135,6 +136,8 @@ struct bad_case {
 	bool drops_control, is_back;
 	nsec period;
 	unsigned n_echoes;
+	unsigned left_ms; /* by then traffic is elsewhere, 40 ms there and back
+			   */
 };
 
 /* Traffic is off the dropper's path in about a second, and soon after a link of
@@ -163,7 +166,7 @@ static void expect_found(const struct bad_case *k, size_t relay)
 	assert_non_null(e);
 	print_message("left after %u ms, ",
 		      (unsigned)((e->at - since) / NS_PER_MS));
-	assert_in_range(e->at - since, 0, 1200 * NS_PER_MS);
+	assert_in_range(e->at - since, 0, k->left_ms * NS_PER_MS);
 	assert_int_equal(f.n_carries, 1);
 	e = blamed_since(m, since);
 	assert_non_null(e);
@@ -184,15 +187,19 @@ static void expect_found(const struct bad_case *k, size_t relay)
 static void a_silent_dropper_is_left_and_named(void **state)
 {
 	static const struct bad_case cases[] = {
-		{ "drops packets", 1000, false, false, NS_PER_MS, 1 },
-		{ "drops everything", 1000, true, false, NS_PER_MS, 1 },
-		{ "drops most packets", 700, false, false, NS_PER_MS, 1 },
-		{ "drops what comes back", 1000, false, true, NS_PER_MS, 1 },
-		{ "drops a one-way flow", 1000, false, false, NS_PER_MS, 0 },
-		{ "drops a download", 1000, false, true, 5 * NS_PER_MS, 5 },
-		{ "drops a slow flow", 1000, false, false, 50 * NS_PER_MS, 1 },
+		{ "drops packets", 1000, false, false, NS_PER_MS, 1, 300 },
+		{ "drops everything", 1000, true, false, NS_PER_MS, 1, 200 },
+		{ "drops most packets", 700, false, false, NS_PER_MS, 1, 1200 },
+		{ "drops what comes back", 1000, false, true, NS_PER_MS, 1,
+		  300 },
+		{ "drops a one-way flow", 1000, false, false, NS_PER_MS, 0,
+		  600 },
+		{ "drops a download", 1000, false, true, 5 * NS_PER_MS, 5,
+		  300 },
+		{ "drops a slow flow", 1000, false, false, 50 * NS_PER_MS, 1,
+		  700 },
 		{ "drops a slow flow whole", 1000, true, false, 50 * NS_PER_MS,
-		  1 },
+		  1, 250 },
 	};
 
 	(void)state;
@@ -221,6 +228,111 @@ static void the_next_dropper_is_found_too(void **state)
 		assert_true(has_at_one_end(m, blamed_since(m, since), v.node));
 	}
 	assert_int_equal(small_counters(m, 0)->n_switches, 2);
+	mesh_free(m);
+}
+
+/* ---- doubts ------------------------------------------------------------ */
+
+/* Two ways of one relay each, the second of them slow: node 0 sends to node
+ * 3, and its relay drops everything from now on. */
+static struct mesh *begin_to_drop(struct villain *v, struct flow *f)
+{
+	struct mesh_link slow = quick_link;
+	struct mesh *m = small_nodes(4);
+
+	slow.delay = 40 * NS_PER_MS;
+	mesh_add_link(m, 0, 1, &quick_link);
+	mesh_add_link(m, 1, 3, &quick_link);
+	mesh_add_link(m, 0, 2, &slow);
+	mesh_add_link(m, 2, 3, &slow);
+	small_pass(m, NS_PER_S);
+	flow_start(f, m, 0, 3, 10 * NS_PER_MS, 1);
+	flow_run(f, 3 * NS_PER_S);
+	assert_int_equal(small_first(m, 0, f->carries), 1);
+	*v = (struct villain){
+		.m = m, .node = 1, .drops_permille = 1000, .drops_control = true
+	};
+	turn_bad(v);
+	flow_reset(f);
+	return m;
+}
+
+static void a_circuit_that_was_left_in_doubt_is_taken_again(void **state)
+{
+	circuit_no before;
+	struct villain v;
+	struct mesh *m;
+	struct flow f;
+
+	(void)state;
+	m = begin_to_drop(&v, &f);
+	before = f.carries;
+	flow_run(&f, 170 * NS_PER_MS);
+	assert_int_equal(f.n_carries, 1);
+	assert_int_not_equal(f.carries, before);
+	v.drops_permille = 0;
+	v.drops_control = false;
+	flow_run(&f, NS_PER_S);
+	assert_int_equal(f.n_carries, 2);
+	assert_int_equal(f.carries, before);
+	flow_run(&f, 30 * NS_PER_S);
+	assert_int_equal(f.n_carries, 2);
+	assert_int_equal(small_counters(m, 0)->n_localised, 0);
+	mesh_free(m);
+}
+
+/* Who was kept from looking does not take what may have come for missing. */
+static void who_comes_late_looks_again_before_leaving(void **state)
+{
+	struct router *r;
+	struct hold *h;
+	struct villain v;
+	struct mesh *m;
+	struct flow f;
+	circuit_no before;
+	nsec due, now;
+
+	(void)state;
+	m = begin_to_drop(&v, &f);
+	r = mesh_router(m, 0);
+	h = hold_find(r, &mesh_identity(m, 3)->id);
+	before = h->carries;
+	while (hold_held(h, before)->test.token == 0)
+		flow_run(&f, NS_PER_MS);
+	due = hold_held(h, before)->test.doubt_at;
+	assert_true(due > mesh_now(m) && due != TIME_NEVER);
+	router_handle_timeout(r, due + 50 * NS_PER_MS);
+	assert_int_equal(h->carries, before);
+	now = hold_held(h, before)->test.doubt_at;
+	assert_true(now > due + 50 * NS_PER_MS && now != TIME_NEVER);
+	router_handle_timeout(r, now + 50 * NS_PER_MS);
+	assert_int_not_equal(h->carries, before);
+	mesh_free(m);
+}
+
+/* What wants no answer is no reason to ask for one. */
+static void acknowledgements_are_not_waited_upon(void **state)
+{
+	struct mesh *m = three_ways(&quick_link);
+	struct hold *h;
+	struct flow f;
+
+	(void)state;
+	flow_start(&f, m, 0, FAR, 10 * NS_PER_MS, 1);
+	flow_run(&f, 3 * NS_PER_S);
+	h = hold_find(mesh_router(m, 0), &mesh_identity(m, FAR)->id);
+	for (int large = 0; large < 2; large++) {
+		nsec since;
+
+		flow_run(&f, NS_PER_S);
+		flow_rest(&f, 100 * NS_PER_MS);
+		since = mesh_now(m);
+		mesh_send_packet(m, 0, f.carries, large ? 81 : 80, 1);
+		small_pass(m, 100 * NS_PER_MS);
+		assert_int_equal(hold_held(h, f.carries)->tested_at >
+					 since + RTT,
+				 large);
+	}
 	mesh_free(m);
 }
 
@@ -414,6 +526,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_silent_dropper_is_left_and_named),
 		cmocka_unit_test(the_next_dropper_is_found_too),
+		cmocka_unit_test(
+			a_circuit_that_was_left_in_doubt_is_taken_again),
+		cmocka_unit_test(who_comes_late_looks_again_before_leaving),
+		cmocka_unit_test(acknowledgements_are_not_waited_upon),
 		cmocka_unit_test(lossy_and_jittery_links_are_not_blamed),
 		cmocka_unit_test(a_lossy_link_is_not_blamed_for_a_dropper),
 		cmocka_unit_test(
