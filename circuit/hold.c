@@ -156,6 +156,8 @@ void hold_switch(struct router *r, struct hold *h, circuit_no to, nsec now)
 	h->left = 0;
 	h->mute_wait = 0;
 	h->last_got = now;
+	/* What had no answer was sent long ago, or elsewhere. */
+	circuit_find(r, to)->unanswered = TIME_NEVER;
 	outbox_event(&r->out,
 		     &(struct router_event){ .type = ROUTER_CARRIES,
 					     .circuit = to,

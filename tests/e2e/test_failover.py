@@ -2,8 +2,10 @@
 program that is running notices."""
 
 import contextlib
+import datetime
 import hashlib
 import os
+import re
 import subprocess
 import time
 
@@ -158,6 +160,77 @@ def test_a_download_survives_two_cuts(whole, want):
         wait_for("the first way again", lambda: progress() > at + 4, timeout=30)
     second.heal()
     assert arrived(lab) == want
+
+
+@contextlib.contextmanager
+def pinging(lab):
+    """20 pings a second from A to D; yields what tells when answers came."""
+    a, d = lab.hosts["a"], lab.hosts["d"]
+    log = lab.dir / "pings"
+    with open(log, "w") as out:
+        child = a.popen("ping", "-6", "-n", "-D", "-i", "0.05", "-s", 1000, d.address, stdout=out)
+    try:
+        yield lambda: [float(t) for t in re.findall(r"\[([\d.]+)\].*time=", log.read_text())]
+    finally:
+        child.kill()
+        child.wait()
+
+
+def carrying(lab, times):
+    """The relay in use, once there is a spare that was measured."""
+    a = lab.hosts["a"]
+
+    def path():
+        return [p for p in a.ask("path")["paths"] if p["target"]["name"] == "d" and p["spare"]]
+    wait_for("a spare", path, timeout=40)
+    seen = len(times())
+    ab, _, ac, _ = lab.wires
+    before = ab.bytes(), ac.bytes()
+    wait_for("more pings", lambda: len(times()) > seen + 30, timeout=20)
+    return lab.hosts["b" if ab.bytes() - before[0] > ac.bytes() - before[1] else "c"]
+
+
+def longest_gap(times, since):
+    seen = [t for t in times() if t > since - 0.5]
+    return max(b - a for a, b in zip(seen, seen[1:]))
+
+
+def logged_at(node, pattern, since):
+    line = node.log_wait(rf"^(\S+) .*{pattern}", since)
+    return datetime.datetime.fromisoformat(line.group(1).replace("Z", "+00:00")).timestamp()
+
+
+def test_pings_leave_a_silent_relay_before_its_session_ends(whole):
+    lab = whole
+    a = lab.hosts["a"]
+    with pinging(lab) as times:
+        relay = carrying(lab, times)
+        wires = [w for w in lab.wires if relay in [n for n, _ in w.ends]]
+        mark, at = a.mark(), time.time()
+        for wire in wires:
+            wire.swallow()
+        broken = time.time()
+        wait_for("pings again", lambda: len([t for t in times() if t > broken]) > 10, timeout=30)
+        ended = logged_at(a, "session down.*the peer does not answer", mark)
+        print(f"{relay} silent: {longest_gap(times, at):.2f} s without an answer")
+        assert min(t for t in times() if t > broken) < ended
+    for wire in wires:
+        wire.restore()
+
+
+def test_a_killed_relay_is_known_to_be_gone(whole):
+    """Its kernel says so; nobody waits for silence to tell."""
+    lab = whole
+    a = lab.hosts["a"]
+    with pinging(lab) as times:
+        relay = carrying(lab, times)
+        mark, at = a.mark(), time.time()
+        relay.kill()
+        a.log_wait("session down.*nobody listens there any more", mark, timeout=10)
+        seen = len(times())
+        wait_for("pings again", lambda: len(times()) > seen + 10, timeout=30)
+        print(f"{relay} killed: {longest_gap(times, at):.2f} s without an answer")
+    lab.start(relay)
 
 
 def test_two_wires_between_the_same_two(make_short_lab):
