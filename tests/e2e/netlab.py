@@ -40,6 +40,8 @@ BUILD = (REPO / os.environ.get("QANAT_BUILD", "build/release")).resolve()
 SANITIZED = BUILD.name == "san"
 # Who encrypts packets, in every node; see docs/testing.md.
 PROTECTION = os.environ.get("QANAT_PROTECTION", "auto")
+# Whether packets to a neighbour may go past the session.
+DIRECT = os.environ.get("QANAT_DIRECT", "on")
 # The sanitizers and two noisy cores make everything slower, never wrong.
 PATIENCE = 4 if SANITIZED else 1
 
@@ -309,7 +311,7 @@ class Node(Host):
         self.process = None
         self.sections = {
             "node": {"name": name, "state": self.state, "listen": f"[::]:{UDP_PORT}",
-                     "packet-protection": PROTECTION},
+                     "packet-protection": PROTECTION, "direct": DIRECT},
             "discovery": {"lan": "on"},
             "tun": {"enabled": "on"},
             "socks": {"listen": f"127.0.0.1:{SOCKS_PORT}"},

@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 
-from netlab import PATIENCE, SOCKS_PORT, wait_for
+from netlab import DIRECT, PATIENCE, SOCKS_PORT, wait_for
+
+pytestmark = pytest.mark.skipif(DIRECT != "on", reason="QANAT_DIRECT is off")
 
 MIB = 1024 * 1024
 SERVICE = {"service web": {"port": 8080, "allow": "*"}}

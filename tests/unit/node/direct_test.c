@@ -311,10 +311,9 @@ static void a_wire_that_loses_direct_packets_alone_is_overcome(void **state)
 		w.loses_direct[way] = true;
 		echo_bulk(&w);
 		assert_true(w.n_direct[way] > 0);
-		assert_int_equal(
-			sessions_counters(w.lab->n[0].overlay->sessions)
-				->n_direct_doubted,
-			1);
+		/* More than once where it takes long. */
+		assert_true(sessions_counters(w.lab->n[0].overlay->sessions)
+				    ->n_direct_doubted > 0);
 		assert_int_equal(counts(&w, 0)->n_connected, 1);
 		wire_end(&w);
 	}
