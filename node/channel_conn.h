@@ -77,8 +77,9 @@ struct stream {
 	struct field_buf *fields; /* while headers come in */
 	struct chunk_out *out, **out_tail;
 	struct chunk_out *unhanded; /* the first that nghttp3 has not seen */
-	size_t n_out;
-	uint8_t *capsule; /* bytes of an unfinished capsule */
+	size_t n_out;               /* bytes of these */
+	size_t n_unhanded;          /* bytes from there on */
+	uint8_t *capsule;           /* bytes of an unfinished capsule */
 	size_t n_capsule;
 };
 

@@ -10,7 +10,10 @@
 #include "proto/masque.h"
 
 enum {
-	OUT_MAX = 512 << 10, /* bytes a stream keeps until acknowledged */
+	/* Bytes of a stream that wait to be sent; what is under way besides is
+	 * as much as the path carries. */
+	OUT_WAITING_MAX = 512 << 10,
+	OUT_MAX = 8 << 20, /* all that it keeps until acknowledged */
 	OUT_CHUNK = 16 << 10,
 	H3_REQUEST_CANCELLED = 0x10c,
 	H3_CONNECT_ERROR = 0x10f,
@@ -214,6 +217,21 @@ void stream_received_datagram(struct stream *s, const uint8_t *data, size_t len)
 		s->ev->data(s->ctx, data, len);
 }
 
+static size_t left(size_t max, size_t n)
+{
+	return n < max ? max - n : 0;
+}
+
+static size_t room_left(const struct stream *s)
+{
+	size_t waiting = left(OUT_WAITING_MAX, s->n_unhanded);
+	/* Nothing is under way to ourselves. */
+	size_t all =
+		left(s->pair != NULL ? OUT_WAITING_MAX : OUT_MAX, s->n_out);
+
+	return waiting < all ? waiting : all;
+}
+
 void stream_acked(struct stream *s, size_t len)
 {
 	while (len > 0 && s->out != NULL) {
@@ -233,7 +251,7 @@ void stream_acked(struct stream *s, size_t len)
 			s->out_tail = &s->out;
 		free(k);
 	}
-	if (s->wants_room && s->n_out <= OUT_MAX / 2) {
+	if (s->wants_room && room_left(s) >= OUT_WAITING_MAX / 2) {
 		s->wants_room = false;
 		if (!s->is_silenced && s->ev != NULL && s->ev->writable != NULL)
 			s->ev->writable(s->ctx);
@@ -280,7 +298,7 @@ size_t stream_room(const struct stream *s)
 {
 	if (s->is_silenced || s->state == STREAM_GONE || s->is_end_written)
 		return 0;
-	return s->n_out < OUT_MAX ? OUT_MAX - s->n_out : 0;
+	return room_left(s);
 }
 
 void stream_append(struct stream *s, const uint8_t *data, size_t len)
@@ -296,6 +314,7 @@ void stream_append(struct stream *s, const uint8_t *data, size_t len)
 	if (s->unhanded == NULL)
 		s->unhanded = k;
 	s->n_out += len;
+	s->n_unhanded += len;
 }
 
 /* There is more for the far end. */
@@ -446,6 +465,7 @@ nghttp3_ssize stream_give(struct stream *s, nghttp3_vec *vec, size_t cap,
 		vec[n].base = k->data;
 		vec[n++].len = k->len;
 		k->handed = k->len;
+		s->n_unhanded -= k->len;
 	}
 	if (s->unhanded == NULL && s->is_end_written) {
 		*flags |= NGHTTP3_DATA_FLAG_EOF;

@@ -150,6 +150,7 @@ static void pass_datagrams(struct self_pair *p, struct stream *from,
 		if (from->out == NULL)
 			from->out_tail = &from->out;
 		from->n_out -= sizeof *k + k->len;
+		from->n_unhanded -= k->len;
 		stream_received_datagram(to, k->data, k->len);
 		free(k);
 	}
@@ -162,6 +163,7 @@ static void pass_bytes(struct self_pair *p, struct stream *from,
 
 	while ((k = from->unhanded) != NULL && !is_over(p)) {
 		from->unhanded = k->next;
+		from->n_unhanded -= k->len;
 		k->handed = k->len;
 		to->ev->data(to->ctx, k->data, k->len);
 	}
