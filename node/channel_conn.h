@@ -64,6 +64,9 @@ struct stream {
 	bool is_end_written, is_end_read;
 	bool is_resumable; /* nghttp3 waits for stream_write() */
 	bool wants_room;
+	bool has_yielded; /* to the other streams, until the next round */
+	size_t n_round;   /* bytes handed in this round */
+	struct stream *next_yielded;
 	struct node_id peer;
 	bool has_expected;
 	struct node_hash expected; /* of the peer's key, by the user */
@@ -109,6 +112,7 @@ struct channel {
 
 	nghttp3_conn *h3;
 	struct stream *streams; /* by id */
+	struct stream *yielded; /* have had their part of this round */
 	size_t n_streams;
 	struct stream *waiting, **waiting_tail; /* for a stream credit */
 	struct stream *ip;                      /* its connect-ip stream */
@@ -185,6 +189,8 @@ int h3_recv_header(nghttp3_conn *h3, int64_t id, int32_t token,
 int h3_end_headers(nghttp3_conn *h3, int64_t id, int is_last, void *ctx,
 		   void *stream_ctx);
 void h3_resume(struct stream *s);
+/* Has the streams that have yielded go on; false: there is none. */
+bool h3_next_round(struct channel *c);
 void channel_open_waiting(struct channel *c);
 
 /* stream.c */

@@ -33,6 +33,21 @@ void h3_resume(struct stream *s)
 	channel_mark(c);
 }
 
+bool h3_next_round(struct channel *c)
+{
+	bool did_anything = c->yielded != NULL;
+
+	while (c->yielded != NULL) {
+		struct stream *s = c->yielded;
+
+		c->yielded = s->next_yielded;
+		s->has_yielded = false;
+		s->n_round = 0;
+		nghttp3_conn_resume_stream(c->h3, s->id);
+	}
+	return did_anything;
+}
+
 /* ---- bodies ---- */
 
 /* Capsules on connect-udp and connect-ip streams: what is not a DATAGRAM is
@@ -371,8 +386,10 @@ static ngtcp2_ssize on_next_data(void *ctx, int64_t *id, int *is_last,
 	if (c->h3 == NULL)
 		return 0;
 	/* nghttp3_vec and ngtcp2_vec have the same shape. */
-	n = nghttp3_conn_writev_stream(c->h3, id, is_last, (nghttp3_vec *)vec,
-				       cap);
+	do
+		n = nghttp3_conn_writev_stream(c->h3, id, is_last,
+					       (nghttp3_vec *)vec, cap);
+	while (n == 0 && *id < 0 && h3_next_round(c));
 	if (n < 0)
 		h3_failed(c, "write", (int)n);
 	return n;

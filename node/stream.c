@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utlist.h>
+
 #include "node/channel_conn.h"
 #include "node/stream_self.h"
 #include "proto/base/mem.h"
@@ -15,6 +17,9 @@ enum {
 	OUT_WAITING_MAX = 512 << 10,
 	OUT_MAX = 8 << 20, /* all that it keeps until acknowledged */
 	OUT_CHUNK = 16 << 10,
+	/* In one go: nghttp3 itself would serve the oldest stream alone for as
+	 * long as it has anything. */
+	ROUND_BYTES = 32 << 10,
 	H3_REQUEST_CANCELLED = 0x10c,
 	H3_CONNECT_ERROR = 0x10f,
 };
@@ -96,6 +101,8 @@ static void detach(struct stream *s)
 
 	HASH_DEL(c->streams, s);
 	c->n_streams--;
+	if (s->has_yielded)
+		LL_DELETE2(c->yielded, s, next_yielded);
 	if (c->ip == s) {
 		c->ip = NULL;
 		c->is_ip_open = false;
@@ -452,13 +459,23 @@ size_t stream_datagram_max(const struct stream *s)
 	return channel_packet_max(s->channel) - overhead;
 }
 
+static void yield(struct stream *s)
+{
+	s->has_yielded = true;
+	LL_PREPEND2(s->channel->yielded, s, next_yielded);
+}
+
 /* nghttp3 asks for data to send. */
 nghttp3_ssize stream_give(struct stream *s, nghttp3_vec *vec, size_t cap,
 			  uint32_t *flags)
 {
 	size_t n = 0;
 
-	for (; s->unhanded != NULL && n < cap;
+	if (s->unhanded != NULL && s->n_round >= ROUND_BYTES) {
+		yield(s);
+		return NGHTTP3_ERR_WOULDBLOCK;
+	}
+	for (; s->unhanded != NULL && n < cap && s->n_round < ROUND_BYTES;
 	     s->unhanded = s->unhanded->next) {
 		struct chunk_out *k = s->unhanded;
 
@@ -466,6 +483,7 @@ nghttp3_ssize stream_give(struct stream *s, nghttp3_vec *vec, size_t cap,
 		vec[n++].len = k->len;
 		k->handed = k->len;
 		s->n_unhanded -= k->len;
+		s->n_round += k->len;
 	}
 	if (s->unhanded == NULL && s->is_end_written) {
 		*flags |= NGHTTP3_DATA_FLAG_EOF;
@@ -473,6 +491,7 @@ nghttp3_ssize stream_give(struct stream *s, nghttp3_vec *vec, size_t cap,
 	}
 	if (n == 0) {
 		s->is_resumable = true;
+		s->n_round = 0;
 		return NGHTTP3_ERR_WOULDBLOCK;
 	}
 	return (nghttp3_ssize)n;

@@ -234,6 +234,38 @@ def test_answers_to_each_keystroke(a, c, spliced):
             assert app.recv(10) == bytes([i])
 
 
+def test_a_bulk_transfer_does_not_starve_the_others(a, c, spliced):
+    """They share a channel: an answer waits for what is under way, not for all
+    that the other has."""
+    to = c.address, PORTS["echo"]
+    moved = [0]
+    with contextlib.closing(Echo(c, *to)), pair(a, c) as (app, service), a.socket(socket.AF_INET6) as other:
+        end = threading.Event()
+
+        def pump():
+            while not end.is_set():
+                app.sendall(b"x" * 65536)
+            app.shutdown(socket.SHUT_WR)
+
+        def drain():
+            while more := service.recv(1 << 20):
+                moved[0] += len(more)
+        threads = [threading.Thread(target=f, daemon=True) for f in (pump, drain)]
+        for t in threads:
+            t.start()
+        other.connect(to)
+        meanwhile = []
+        for _ in range(50):
+            before = moved[0]
+            other.sendall(b"k")
+            assert other.recv(1) == b"k"
+            meanwhile.append(moved[0] - before)
+        end.set()
+        for t in threads:
+            t.join()
+    assert max(meanwhile) < 64 << 20, meanwhile
+
+
 @pytest.mark.skipif(not Sshd.is_there(), reason="no sshd")
 def test_ssh(a, c, spliced):
     with Sshd(c) as sshd:

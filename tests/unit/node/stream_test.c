@@ -17,6 +17,7 @@ enum {
 };
 
 struct fixture {
+	struct channel channel; /* without a connection */
 	struct stream *s;
 	uint8_t *data;
 	int n_writable;
@@ -38,6 +39,7 @@ static int set_up(void **state)
 
 	f->s = stream_new(&peer, STREAM_TCP, "", 1, &events, f);
 	f->s->state = STREAM_OPEN;
+	f->s->channel = &f->channel;
 	f->data = mem_calloc(1, MORE);
 	*state = f;
 	return 0;
@@ -53,8 +55,8 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* As QUIC sends it: how much. */
-static size_t send_all(struct fixture *f)
+/* As QUIC sends it, until it has no more or yields: how much. */
+static size_t send_round(struct fixture *f)
 {
 	nghttp3_vec vec[4];
 	uint32_t flags = 0;
@@ -66,6 +68,37 @@ static size_t send_all(struct fixture *f)
 			sum += vec[i].len;
 	assert_int_equal(n, NGHTTP3_ERR_WOULDBLOCK);
 	return sum;
+}
+
+static size_t send_all(struct fixture *f)
+{
+	size_t sum = send_round(f);
+
+	while (f->s->has_yielded) {
+		assert_ptr_equal(f->channel.yielded, f->s);
+		f->channel.yielded = NULL;
+		f->s->has_yielded = false;
+		f->s->n_round = 0;
+		sum += send_round(f);
+	}
+	return sum;
+}
+
+/* However much it has. */
+static void a_stream_yields_to_the_others(void **state)
+{
+	struct fixture *f = *state;
+
+	stream_write(f->s, f->data, MORE);
+	assert_int_equal(send_round(f), 32 << 10);
+	assert_true(f->s->has_yielded);
+	assert_int_equal(send_all(f), WAITING - (32 << 10));
+	/* One that has run out has not. */
+	assert_false(f->s->has_yielded);
+	assert_true(f->s->is_resumable);
+	stream_write(f->s, f->data, 100);
+	assert_int_equal(send_round(f), 100);
+	assert_false(f->s->has_yielded);
 }
 
 static void what_waits_is_bounded(void **state)
@@ -118,6 +151,7 @@ static void what_is_kept_is_bounded_as_well(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(a_stream_yields_to_the_others),
 		T(what_waits_is_bounded),
 		T(what_is_under_way_does_not_wait),
 		T(what_is_kept_is_bounded_as_well),
