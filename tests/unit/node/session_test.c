@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "discovery/peer.h"
+#include "node/session_conn.h"
+#include "proto/base/mem.h"
 #include "tests/support/session_lab.h"
 
 static void two_nodes_meet_and_know_each_other(void **state)
@@ -278,6 +280,51 @@ static void many_handshakes_at_once_are_asked_to_retry(void **state)
 	session_lab_free(lab);
 }
 
+static const struct session_counters *far_counts;
+static uint64_t n_before;
+
+static bool judged(struct session_lab *lab)
+{
+	(void)lab;
+	return far_counts->n_accepted + far_counts->n_half_open_limit >
+	       n_before;
+}
+
+/* As if so many handshakes were under way already. */
+static void handshakes_are_limited(void **state)
+{
+	static const struct {
+		size_t n_half_open;
+		unsigned n_retry, n_accepted, n_limit;
+	} cases[] = {
+		{ HALF_OPEN_RETRY - 1, 0, 1, 0 },
+		{ HALF_OPEN_RETRY, 1, 1, 0 },
+		{ HALF_OPEN_RETRY + 1, 1, 1, 0 },
+		{ HALF_OPEN_MAX - 1, 1, 1, 0 },
+		{ HALF_OPEN_MAX, 0, 0, 1 },
+		{ HALF_OPEN_MAX + 1, 0, 0, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct session_lab *lab = session_lab_of_two();
+		struct sessions *far = lab->b.sessions;
+
+		far_counts = sessions_counters(far);
+		n_before = 0;
+		far->n_half_open = cases[i].n_half_open;
+		assert_int_equal(session_lab_dial(&lab->a, &lab->b, NULL), 0);
+		session_lab_run_until(lab, judged);
+		assert_int_equal(far_counts->n_retry, cases[i].n_retry);
+		assert_int_equal(far_counts->n_accepted, cases[i].n_accepted);
+		assert_int_equal(far_counts->n_half_open_limit,
+				 cases[i].n_limit);
+		/* What was under way for show. */
+		far->n_half_open -= cases[i].n_half_open;
+		session_lab_free(lab);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +341,7 @@ int main(void)
 		cmocka_unit_test(of_two_that_dial_each_other_one_session_stays),
 		cmocka_unit_test(garbage_is_counted_and_the_session_lives),
 		cmocka_unit_test(many_handshakes_at_once_are_asked_to_retry),
+		cmocka_unit_test(handshakes_are_limited),
 	};
 
 	if (sodium_init() < 0)
