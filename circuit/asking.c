@@ -134,8 +134,10 @@ static bool asked_add(struct router *r, struct session *s,
 	struct asked *a;
 
 	if (s->peer->n_asked >= ASKED_PER_PEER_MAX ||
-	    HASH_COUNT(r->asking.asked) >= ASKED_MAX)
+	    HASH_COUNT(r->asking.asked) >= ASKED_MAX) {
+		r->n.n_asked_full++;
 		return false;
+	}
 	s->peer->n_asked++;
 	a = mem_new(a);
 	a->key = asked_key(s->no, id);

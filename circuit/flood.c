@@ -399,4 +399,5 @@ void flood_offer(struct router *r, struct session *s, nsec now)
 	for (; e != NULL && n < PROBE_OFFERS_MAX; e = e->hh.prev)
 		if (offer(r, e, s, now))
 			n++;
+	r->n.n_offers_full += e != NULL;
 }

@@ -28,8 +28,10 @@ struct hold *hold_get(struct router *r, const struct node_id *target, nsec now)
 
 	if (h != NULL)
 		return h;
-	if (HASH_COUNT(r->holds.all) >= HOLDS_MAX)
+	if (HASH_COUNT(r->holds.all) >= HOLDS_MAX) {
+		r->n.n_holds_full++;
 		return NULL;
+	}
 	h = mem_new(h);
 	h->target = *target;
 	h->next_look = h->next_glance = h->next_seek = TIME_NEVER;

@@ -118,8 +118,10 @@ bool keyring_add(struct router *r, const struct identity *who,
 		return false;
 	if (k != NULL)
 		known_free(r, k);
-	else if (HASH_COUNT(r->keyring.known) >= IDENTITIES_MAX)
+	else if (HASH_COUNT(r->keyring.known) >= IDENTITIES_MAX) {
 		known_free(r, r->keyring.known);
+		r->n.n_identities_evicted++;
+	}
 	k = mem_new(k);
 	k->who = *who;
 	k->chain = mem_calloc(chain_len > 0 ? chain_len : 1, 1);

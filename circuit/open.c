@@ -30,8 +30,10 @@ static bool open_id_add(struct router *r, const struct nonce *id,
 {
 	struct open_id *o;
 
-	if (from->n_open_ids >= OPENS_SEEN_PER_PEER_MAX)
+	if (from->n_open_ids >= OPENS_SEEN_PER_PEER_MAX) {
+		r->n.n_opens_seen_full++;
 		return false;
+	}
 	o = mem_new(o);
 	o->id = *id;
 	o->charged = from;

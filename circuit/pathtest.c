@@ -108,8 +108,10 @@ bool pathtest_send(struct router *r, const struct circuit *c, unsigned hop,
 {
 	const struct session *s = towards_far_end(c);
 
-	if (!bucket_take(&s->peer->own_tests, now))
+	if (!bucket_take(&s->peer->own_tests, now)) {
+		r->n.n_test_own_rate++;
 		return false;
+	}
 	r->n.n_tests++;
 	core_send(r, s->no, MSG_TEST)->test = (struct msg_test){
 		.open_id = c->open_id,

@@ -104,8 +104,10 @@ static struct ring *ring_new(struct router *r, const struct ring_plan *plan,
 {
 	struct ring *g;
 
-	if (HASH_COUNT(r->rings.all) >= RINGS_MAX)
+	if (HASH_COUNT(r->rings.all) >= RINGS_MAX) {
+		r->n.n_rings_full++;
 		return NULL;
+	}
 	g = mem_new(g);
 	g->nonce = core_nonce(r);
 	g->target = plan->target;
@@ -157,9 +159,12 @@ void rings_offer(struct router *r, const struct session *s, nsec now)
 	HASH_ITER (hh, r->rings.all, g, next) {
 		if (!g->is_flood || !g->is_last || g->has_route ||
 		    g->is_partial || now >= g->valid_until ||
-		    g->n_reoffers >= PROBE_REOFFERS_MAX ||
-		    n++ >= PROBE_OFFERS_MAX)
+		    g->n_reoffers >= PROBE_REOFFERS_MAX)
 			continue;
+		if (n++ >= PROBE_OFFERS_MAX) {
+			r->n.n_offers_full++;
+			return;
+		}
 		g->n_reoffers++;
 		wait = time_min(g->valid_until - now,
 				PROBE_DEADLINE_MAX_MS * NS_PER_MS);

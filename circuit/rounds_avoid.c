@@ -15,16 +15,17 @@ static bool is_in(const struct seek *k, const struct node_id *id)
 	return false;
 }
 
-void rounds_avoid(const struct router *r, struct seek *k,
-		  const struct node_id *id)
+void rounds_avoid(struct router *r, struct seek *k, const struct node_id *id)
 {
-	if (core_is_self(r, id) || id_equal(id, &k->target) || is_in(k, id) ||
-	    k->n_avoid == AVOID_MAX)
+	if (core_is_self(r, id) || id_equal(id, &k->target) || is_in(k, id))
 		return;
-	k->avoid_ids[k->n_avoid++] = *id;
+	if (k->n_avoid == AVOID_MAX)
+		r->n.n_avoid_full++;
+	else
+		k->avoid_ids[k->n_avoid++] = *id;
 }
 
-void rounds_avoid_known(const struct router *r, struct seek *k, nsec now)
+void rounds_avoid_known(struct router *r, struct seek *k, nsec now)
 {
 	struct node_id blamed[BLAMED_AVOIDED_MAX];
 	size_t n = blames_list(r, blamed, ARRAY_LEN(blamed), now);

@@ -295,6 +295,9 @@ struct router_counters {
 		n_open_limit;
 	uint64_t n_opened_unexpected, n_close_unexpected;
 	uint64_t n_link_rate;
+	uint64_t n_asked_full, n_holds_full, n_identities_evicted, n_rings_full,
+		n_seeks_full, n_opens_seen_full, n_offers_full, n_avoid_full,
+		n_test_own_rate;
 	uint64_t n_parked_full, n_probes_seen_full, n_asked_waiting_full;
 	uint64_t n_query_unknown, n_query_rate, n_info_rejected, n_told;
 	uint64_t n_label_unknown, n_packet_too_big;

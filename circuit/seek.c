@@ -182,6 +182,7 @@ void seek_start(struct router *r, const struct node_id *target,
 	if (k != NULL)
 		return;
 	if (core_is_self(r, target) || HASH_COUNT(r->seeks.all) >= SEEKS_MAX) {
+		r->n.n_seeks_full += !core_is_self(r, target);
 		report_unreachable(r, target, false, 0, now);
 		return;
 	}

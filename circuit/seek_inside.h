@@ -97,9 +97,8 @@ void rounds_lookup_late(struct router *r, struct seek *k, nsec now);
 
 /* rounds_avoid.c: from now on this attempt goes around a node; around those
  * that are known from before. */
-void rounds_avoid(const struct router *r, struct seek *k,
-		  const struct node_id *id);
-void rounds_avoid_known(const struct router *r, struct seek *k, nsec now);
+void rounds_avoid(struct router *r, struct seek *k, const struct node_id *id);
+void rounds_avoid_known(struct router *r, struct seek *k, nsec now);
 
 /* rounds_copies.c: sends them, and says in `next_at` until when to wait. */
 void rounds_send_copies(struct router *r, struct seek *k, struct ring *g,
