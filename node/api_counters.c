@@ -161,6 +161,7 @@ static const struct field session_fields[] = {
 	F(dead),
 	F(cut),
 	F(direct_doubted),
+	F(moved),
 	F(gone),
 	F(icmp),
 	F(icmp_strange),

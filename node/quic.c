@@ -487,6 +487,21 @@ void quic_stream_stop_reading(struct quic *q, int64_t id, uint64_t error)
 
 /* ---- what is known ---- */
 
+bool quic_moved(struct quic *q, union endpoint *remote)
+{
+	const ngtcp2_path *path;
+
+	if (!q->has_moved)
+		return false;
+	q->has_moved = false;
+	path = ngtcp2_conn_get_path(q->conn);
+	if (path->remote.addrlen > sizeof *remote)
+		return false;
+	memset(remote, 0, sizeof *remote);
+	memcpy(remote, path->remote.addr, path->remote.addrlen);
+	return true;
+}
+
 enum quic_state quic_state(const struct quic *q)
 {
 	return q->state;

@@ -132,6 +132,9 @@ void quic_stream_shutdown(struct quic *q, int64_t id, uint64_t error);
 void quic_stream_stop_reading(struct quic *q, int64_t id, uint64_t error);
 
 /* ---- what is known ---- */
+/* The client of a session has another address, and was seen to receive there:
+ * true once, and then in `remote`. */
+bool quic_moved(struct quic *q, union endpoint *remote);
 const struct quic_peer *quic_peer(const struct quic *q);
 bool quic_is_server(const struct quic *q);
 /* Whether this is the beginning of a packet as it sends them now, by the

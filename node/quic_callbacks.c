@@ -338,6 +338,21 @@ static int reset_received(ngtcp2_conn *conn,
 	return 0;
 }
 
+static int path_validated(ngtcp2_conn *conn, uint32_t flags,
+			  const ngtcp2_path *path, const ngtcp2_path *old,
+			  ngtcp2_path_validation_result result, void *ctx)
+{
+	struct quic *q = ctx;
+
+	(void)flags;
+	(void)path;
+	(void)old;
+	if (result == NGTCP2_PATH_VALIDATION_RESULT_SUCCESS &&
+	    ngtcp2_conn_is_server(conn))
+		q->has_moved = true;
+	return 0;
+}
+
 const ngtcp2_callbacks quic_callbacks = {
 	.client_initial = ngtcp2_crypto_client_initial_cb,
 	.recv_client_initial = ngtcp2_crypto_recv_client_initial_cb,
@@ -367,5 +382,6 @@ const ngtcp2_callbacks quic_callbacks = {
 	.ack_datagram = datagram_acked,
 	.lost_datagram = datagram_lost,
 	.get_path_challenge_data = ngtcp2_crypto_get_path_challenge_data_cb,
+	.path_validation = path_validated,
 	.version_negotiation = ngtcp2_crypto_version_negotiation_cb,
 };

@@ -44,6 +44,7 @@ struct quic {
 	uint8_t hash_key[16]; /* of theirs: peers choose the ids */
 	uint64_t n_datagrams_acked, n_datagrams_lost;
 	struct quic_seen seen; /* of a channel */
+	bool has_moved;
 };
 
 /* quic_window.c */

@@ -161,7 +161,7 @@ struct session_counters {
 		n_dialled, n_refused, n_duplicate, n_frame_too_long,
 		n_stream_unexpected, n_packet_bad, n_queue_full, n_queue_late,
 		n_too_big, n_control_overflow, n_dead, n_cut, n_direct_doubted,
-		n_gone, n_icmp, n_icmp_strange;
+		n_moved, n_gone, n_icmp, n_icmp_strange;
 	uint64_t n_msg[MSG_VERDICTS];
 };
 const struct session_counters *sessions_counters(struct sessions *set);

@@ -5,6 +5,7 @@
 
 #include "node/quic_table.h"
 #include "node/session_conn.h"
+#include "proto/base/log.h"
 #include "proto/base/mem.h"
 
 enum {
@@ -122,14 +123,33 @@ static void send_version_negotiation(struct sessions *set,
 		udp_send(set->udp, path, 0, packet, (size_t)n);
 }
 
+/* Circuit packets and direct ones go where QUIC's own do. */
+static void follow(struct session *s, const union endpoint *remote)
+{
+	char was[ENDPOINT_TEXT_MAX], is[ENDPOINT_TEXT_MAX];
+
+	if (endpoint_equal(&s->path.remote, remote))
+		return;
+	endpoint_text(was, &s->path.remote);
+	endpoint_text(is, remote);
+	log_info("the peer of a session has another address: session=%u was=%s "
+		 "is=%s",
+		 s->no, was, is);
+	s->path.remote = *remote;
+	s->set->counters.n_moved++;
+}
+
 static void read_packet(struct session *s, const struct udp_path *path,
 			uint8_t ecn, const uint8_t *data, size_t len)
 {
 	struct udp_path from = *path;
+	union endpoint remote;
 	ngtcp2_path qpath = session_path(&from);
 
 	session_mark(s);
 	quic_read(s->quic, &qpath, ecn, data, len, loop_now(s->set->loop));
+	if (quic_moved(s->quic, &remote))
+		follow(s, &remote);
 }
 
 /* A short packet whose id nobody has.  It may tell that a session or a channel

@@ -385,6 +385,35 @@ static void a_channel_that_is_gone_is_told(void **state)
 	wire_end(&w);
 }
 
+static bool b_has_followed(struct lab *lab)
+{
+	return sessions_counters(lab->n[1].overlay->sessions)->n_moved > 0;
+}
+
+/* A NAT has forgotten A: its packets come to B from another port. */
+static void packets_follow_a_neighbour_whose_address_changes(void **state)
+{
+	struct session_info before, after;
+	struct wire w;
+
+	(void)state;
+	wire_open(&w, NULL);
+	echo_bulk(&w);
+	before = session_of(&w, 1);
+	udp_middle_move(w.middle);
+	lab_ask(w.lab, lab_id(w.lab, 1), STREAM_TCP);
+	lab_run_until(w.lab, b_has_followed);
+	lab_run_until(w.lab, lab_is_closed);
+	assert_int_equal(seen.why, STREAM_OK);
+	assert_int_equal(seen.n_bytes, BULK);
+	after = session_of(&w, 1);
+	assert_int_equal(after.no, before.no);
+	assert_false(endpoint_equal(&after.path.remote, &before.path.remote));
+	assert_int_equal(counts(&w, 0)->n_connected, 1);
+	assert_true(after.n_direct_out > before.n_direct_out);
+	wire_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -399,6 +428,8 @@ int main(void)
 			a_wire_that_loses_direct_packets_alone_is_overcome),
 		cmocka_unit_test(a_silent_neighbour_is_noticed_as_under_load),
 		cmocka_unit_test(a_channel_that_is_gone_is_told),
+		cmocka_unit_test(
+			packets_follow_a_neighbour_whose_address_changes),
 	};
 
 	if (sodium_init() < 0)
