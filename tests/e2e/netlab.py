@@ -45,6 +45,9 @@ DIRECT = os.environ.get("QANAT_DIRECT", "on")
 # The sanitizers and two noisy cores make everything slower, never wrong.
 PATIENCE = 4 if SANITIZED else 1
 
+# Whether TCP through the TUN is spliced, where a test does not say.
+SPLICE = os.environ.get("QANAT_SPLICE", "on")
+
 SOCKS_PORT = 1080
 UDP_PORT = 4433
 STOP_S = 10 * PATIENCE
@@ -313,7 +316,7 @@ class Node(Host):
             "node": {"name": name, "state": self.state, "listen": f"[::]:{UDP_PORT}",
                      "packet-protection": PROTECTION, "direct": DIRECT},
             "discovery": {"lan": "on"},
-            "tun": {"enabled": "on"},
+            "tun": {"enabled": "on", "splice": SPLICE},
             "socks": {"listen": f"127.0.0.1:{SOCKS_PORT}"},
             "admin": {"socket": self.sock},
         }

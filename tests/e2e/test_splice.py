@@ -325,8 +325,8 @@ def test_the_same_ports_again(a, c, spliced):
 def test_without_offload(make_short_lab):
     """Packets one by one, with checksums that are complete."""
     lab = make_short_lab("plain")
-    a = lab.node("a", {"tun": {"offload": "off"}})
-    c = lab.node("c", {"tun": {"offload": "off"}, **SERVICES})
+    a = lab.node("a", {"tun": {"offload": "off", "splice": "on"}})
+    c = lab.node("c", {"tun": {"offload": "off", "splice": "on"}, **SERVICES})
     lab.wire(a, c, static=True)
     lab.start()
     a.ping(c)
@@ -392,7 +392,7 @@ def test_a_host_that_does_not_let_its_own_in(make_short_lab):
 
 def test_a_download_outlives_its_relay(make_short_lab):
     lab = make_short_lab("relay")
-    a, b, c, d = lab.nodes("a", "b", "c", "d")
+    a, b, c, d = lab.nodes("a", "b", "c", "d", sections={"tun": {"splice": "on"}})
     d.sections.update(SERVICES)
     for one, other in ((a, b), (b, d), (a, c), (c, d)):
         lab.wire(one, other, static=True)
