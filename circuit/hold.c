@@ -153,6 +153,7 @@ void hold_switch(struct router *r, struct hold *h, circuit_no to, nsec now)
 	if (h->carries != 0)
 		r->n.n_switches++;
 	h->carries = to;
+	h->also = 0;
 	h->switched_at = now;
 	h->better = 0;
 	h->left = 0;
@@ -264,7 +265,9 @@ void hold_adopt(struct router *r, struct hold *h, struct circuit *c, nsec now)
 		hold_switch(r, h, c->no, now);
 	if (takes_over || is_gain(r, h, now)) {
 		h->n_vain = 0;
-		hold_seek_within(h, now + HOLD_SPARE_SOON_NS);
+		hold_seek_within(h, now + (hold_is_restless(h, now)
+						   ? HOLD_SPARE_RESTLESS_NS
+						   : HOLD_SPARE_SOON_NS));
 	}
 	hold_stir(r, h, now);
 }
@@ -281,6 +284,8 @@ static void forget(struct hold *h, struct held *k)
 {
 	if (h->spare == k->no)
 		h->spare = 0;
+	if (h->also == k->no)
+		h->also = 0;
 	*k = h->held[--h->n];
 }
 
@@ -317,6 +322,7 @@ void hold_circuit_down(struct router *r, struct circuit *c, nsec now)
 			h->carries = 0;
 	}
 	forget(h, k);
+	hold_note_broken(h, now);
 	h->n_vain = 0;
 	hold_seek_within(h, now);
 	hold_stir(r, h, now);
@@ -452,6 +458,7 @@ void hold_timeout(struct router *r, struct timer *t, nsec now)
 		hold_seek(r, h, now);
 	spare = hold_spare(r, h, h->carries, now);
 	h->spare = spare != NULL ? spare->no : 0;
+	hold_twice(r, h, now);
 	timers_set(&r->timers, &h->timer,
 		   h->is_tidy ? time_min(deadline(h), h->next_glance) : now);
 }

@@ -26,6 +26,9 @@ void holds_deinit(struct router *r);
  * had. */
 void hold_circuit_up(struct router *r, struct circuit *c, nsec now);
 void hold_circuit_down(struct router *r, struct circuit *c, nsec now);
+/* Circuits to it break often, lately. */
+bool hold_breaks_often(struct router *r, const struct node_id *target,
+		       nsec now);
 /* router_connect() was called: what comes of it is for the node, too. */
 void hold_asked(struct router *r, const struct node_id *target);
 /* True if only a spare was missed, which nobody else wants to know. */

@@ -40,11 +40,15 @@ struct hold {
 	struct held held[HELD_MAX];
 	unsigned n;
 	circuit_no carries, spare, pinned;
+	circuit_no also; /* is sent a copy of what goes over the one that
+			    carries; 0: none */
+	nsec broken[2];  /* when the last two were lost; 0: never */
 
 	nsec last_traffic, last_got, next_look, next_glance;
 	nsec mute_wait;  /* before the next test for want of an echo */
 	circuit_no left; /* upon a mere doubt; 0 */
 	uint64_t n_got;  /* packets at the last look */
+	uint64_t n_put;  /* and those sent */
 	uint64_t n_peak; /* and at the fullest one lately */
 	bool is_tidy;    /* nothing has come or gone since it was tidied */
 
@@ -64,8 +68,10 @@ struct hold {
 	UT_hash_handle hh;
 };
 
-/* A spare is looked for a little after the first circuit is up. */
-#define HOLD_SPARE_SOON_NS (300 * NS_PER_MS)
+/* A spare is looked for a little after the first circuit is up; at once where
+ * circuits break often. */
+#define HOLD_SPARE_SOON_NS     (300 * NS_PER_MS)
+#define HOLD_SPARE_RESTLESS_NS (20 * NS_PER_MS)
 
 struct hold *hold_find(const struct router *r, const struct node_id *target);
 /* Made if it is not there; NULL if there are too many. */
@@ -93,6 +99,12 @@ void hold_glance(struct router *r, struct hold *h, nsec now);
 /* Looks at the traffic, begins tests that are due and gives up those that
  * nobody answered (hold_look.c). */
 void hold_tests_timeout(struct router *r, struct hold *h, nsec now);
+
+/* A circuit was lost; whether there is to be a second one that all goes over
+ * (hold_twice.c). */
+void hold_note_broken(struct hold *h, nsec now);
+bool hold_is_restless(const struct hold *h, nsec now);
+void hold_twice(struct router *r, struct hold *h, nsec now);
 
 /* Looks for a circuit, if one is to be wished for (hold_seek.c). */
 void hold_seek(struct router *r, struct hold *h, nsec now);

@@ -78,7 +78,7 @@ static bool is_mute(const struct router *r, const struct hold *h,
 	const struct circuit *c = circuit_find(r, k->no);
 
 	return now - h->last_got >= TEST_MUTE_NS + 2 * k->gauge.rtt ||
-	       (c->unanswered != TIME_NEVER &&
+	       (h->also == 0 && c->unanswered != TIME_NEVER &&
 		now - c->unanswered >= gauge_echo(&k->gauge));
 }
 
@@ -338,9 +338,8 @@ static void lose_patience(struct hold *h)
 /* Whether the one that carries is due, by what has passed since the last look
  * and since the last test. */
 static bool wants_test(const struct router *r, struct hold *h, struct held *k,
-		       const struct circuit *c, nsec now)
+		       const struct circuit *c, uint64_t got, nsec now)
 {
-	uint64_t got = c->n_packets[TOWARD_ORIGIN] - k->seen[TOWARD_ORIGIN];
 	uint64_t put = c->n_packets[TOWARD_TARGET] - k->seen[TOWARD_TARGET];
 	uint64_t since_test =
 		c->n_packets[0] - k->tested[0] + c->n_packets[1] - k->tested[1];
@@ -361,10 +360,32 @@ static bool wants_test(const struct router *r, struct hold *h, struct held *k,
 	return since_test > 0 && ago >= TEST_NS;
 }
 
+/* What has come in since the last look: the echo of what goes over two circuits
+ * comes over either. */
+static uint64_t count_got(const struct router *r, struct hold *h)
+{
+	circuit_no both[] = { h->carries, h->also };
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct held *k = hold_held(h, both[i]);
+		const uint64_t *is;
+
+		if (k == NULL)
+			continue;
+		is = circuit_find(r, k->no)->n_packets;
+		n += is[TOWARD_ORIGIN] - k->seen[TOWARD_ORIGIN];
+		if (i > 0)
+			memcpy(k->seen, is, sizeof k->seen);
+	}
+	return n;
+}
+
 static void look(struct router *r, struct hold *h, nsec now)
 {
 	struct held *k = hold_held(h, h->carries);
 	const struct circuit *c;
+	uint64_t got;
 
 	h->next_look = now + LOOK_NS;
 	if (k == NULL) {
@@ -374,9 +395,12 @@ static void look(struct router *r, struct hold *h, nsec now)
 	c = circuit_find(r, k->no);
 	if (memcmp(k->seen, c->n_packets, sizeof k->seen) != 0)
 		h->last_traffic = now;
-	if (!k->has_failed && wants_test(r, h, k, c, now) && k->test.token == 0)
+	got = count_got(r, h);
+	if (!k->has_failed && wants_test(r, h, k, c, got, now) &&
+	    k->test.token == 0)
 		k->next_test = now;
-	h->n_got = c->n_packets[TOWARD_ORIGIN] - k->seen[TOWARD_ORIGIN];
+	h->n_got = got;
+	h->n_put = c->n_packets[TOWARD_TARGET] - k->seen[TOWARD_TARGET];
 	memcpy(k->seen, c->n_packets, sizeof k->seen);
 	if (k->gauge.n_silent > 0)
 		leave_early(r, h, k, now);
@@ -396,7 +420,8 @@ void hold_glance(struct router *r, struct hold *h, nsec now)
 	if (now < h->next_glance)
 		return;
 	h->next_glance = c != NULL ? now + GLANCE_NS : TIME_NEVER;
-	if (c == NULL || c->unanswered == TIME_NEVER)
+	/* The answer to what goes over two may come over the other one. */
+	if (c == NULL || c->unanswered == TIME_NEVER || h->also != 0)
 		return;
 	at = c->unanswered + gauge_echo(&k->gauge);
 	if (now < at) {

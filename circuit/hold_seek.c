@@ -3,7 +3,8 @@
 #include "circuit/hold_inside.h"
 
 /* Between two, while something carries. */
-#define SEEK_APART_NS (1 * NS_PER_S)
+#define SEEK_APART_NS     (1 * NS_PER_S)
+#define APART_RESTLESS_NS (250 * NS_PER_MS)
 /* Another attempt at what was not to be had. */
 #define RESEEK_NS        (25 * NS_PER_S)
 #define RESEEK_SPREAD_NS (15 * NS_PER_S)
@@ -66,6 +67,7 @@ void hold_seek(struct router *r, struct hold *h, nsec now)
 	const struct held *k = hold_held(h, h->carries);
 	bool is_urgent = k == NULL || k->has_failed;
 	struct hop_list avoid;
+	nsec apart;
 
 	h->next_seek = TIME_NEVER;
 	if (!h->is_held || is_content(r, h, now) ||
@@ -73,8 +75,9 @@ void hold_seek(struct router *r, struct hold *h, nsec now)
 		return;
 	/* What is found may be no better than what there is, and be closed:
 	 * that must not begin the next one at once. */
-	if (!is_urgent && h->sought != 0 && now - h->sought < SEEK_APART_NS) {
-		h->next_seek = h->sought + SEEK_APART_NS;
+	apart = hold_is_restless(h, now) ? APART_RESTLESS_NS : SEEK_APART_NS;
+	if (!is_urgent && h->sought != 0 && now - h->sought < apart) {
+		h->next_seek = h->sought + apart;
 		return;
 	}
 	h->sought = now;

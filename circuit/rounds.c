@@ -173,6 +173,17 @@ static void ask_directly(struct router *r, struct seek *k,
 	seek_enter(r, k, SEEK_PROBING, TIME_NEVER);
 }
 
+/* Where circuits break often the target may have moved: to ask for its record
+ * takes less than to look for it where it is not. */
+static void forget_old(struct router *r, const struct seek *k, nsec now)
+{
+	const struct record *rec = record_cached(r, &k->target, now);
+
+	if (rec != NULL && hold_breaks_often(r, &k->target, now) &&
+	    rec->issued_ms + RECORD_SPACING_NS / NS_PER_MS <= core_wall(r, now))
+		record_forget(r, &k->target, now);
+}
+
 static void begin(struct router *r, struct seek *k, nsec now)
 {
 	struct session *s = session_to(r, &k->target);
@@ -182,6 +193,7 @@ static void begin(struct router *r, struct seek *k, nsec now)
 		return;
 	}
 	rounds_avoid_known(r, k, now);
+	forget_old(r, k, now);
 	if (s != NULL && !rounds_link_is_avoided(k))
 		ask_directly(r, k, s, now);
 	else

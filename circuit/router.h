@@ -101,7 +101,8 @@ void router_connect(struct router *r, const struct node_id *target,
 
 /* Traffic for `target` is expected until router_release(): the router keeps a
  * circuit that carries it and a spare which shares no link with it, tests both,
- * and says by ROUTER_CARRIES which one is to carry from now on. */
+ * and says by ROUTER_CARRIES which one is to carry from now on, and whether the
+ * spare is to be sent copies. */
 void router_hold(struct router *r, const struct node_id *target, nsec now);
 void router_release(struct router *r, const struct node_id *target, nsec now);
 
@@ -168,7 +169,8 @@ enum router_event_type {
 	ROUTER_ROUTE_ADDED,  /* keep it in the database: `route` */
 	ROUTER_ROUTE_GONE,
 	ROUTER_IDENTITY, /* learnt and verified: keep it */
-	ROUTER_CARRIES,  /* `circuit` carries what goes to `peer` from now on */
+	ROUTER_CARRIES,  /* `circuit` carries what goes to `peer` from now on,
+			    and `also`, if not 0, a copy of each packet */
 	ROUTER_RECORD,   /* keep it in the database: `record` */
 	ROUTER_BLAMED,   /* path tests or a signed NAK name the link `peer`,
 			    `next` */
@@ -177,7 +179,7 @@ enum router_event_type {
 
 struct router_event {
 	enum router_event_type type;
-	circuit_no circuit;
+	circuit_no circuit, also;
 	struct node_id peer; /* the other end, or the target */
 	bool is_origin;      /* we opened this circuit */
 	bool is_proved;      /* UNREACHABLE: every copy came back */

@@ -183,6 +183,7 @@ static const struct field channel_fields[] = {
 	F(fields_over),      F(reset_sent),
 	F(direct_sent),      F(direct_received),
 	F(direct_refused),   F(direct_bad),
+	F(copies_sent),      F(copies),
 };
 #undef F
 

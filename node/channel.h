@@ -55,8 +55,10 @@ const struct identity *channels_self(const struct channels *set);
 void channels_circuit_up(struct channels *set, circuit_no c,
 			 const struct node_id *peer, bool is_origin);
 void channels_circuit_down(struct channels *set, circuit_no c);
-/* Our channels to its far end use this circuit of ours from now on. */
-void channels_circuit_carries(struct channels *set, circuit_no c);
+/* Our channels to its far end use this circuit of ours from now on, and send
+ * copies over `also`; 0: none. */
+void channels_circuit_carries(struct channels *set, circuit_no c,
+			      circuit_no also);
 /* A packet arrived on a circuit that ends here. */
 void channels_receive(struct channels *set, circuit_no c,
 		      const struct packet *p);
@@ -123,7 +125,7 @@ struct channel_counters {
 		n_streams_refused, n_datagram_bad, n_datagram_unknown,
 		n_datagram_full, n_capsule_bad, n_h3_errors, n_request_bad,
 		n_fields_over, n_direct_sent, n_direct_received,
-		n_direct_refused, n_direct_bad;
+		n_direct_refused, n_direct_bad, n_copies_sent, n_copies;
 };
 const struct channel_counters *channels_counters(struct channels *set);
 bool channels_next(const struct channels *set, size_t *index,

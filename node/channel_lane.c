@@ -52,14 +52,19 @@ void channels_circuit_up(struct channels *set, circuit_no circuit,
 	}
 }
 
-void channels_circuit_carries(struct channels *set, circuit_no circuit)
+void channels_circuit_carries(struct channels *set, circuit_no circuit,
+			      circuit_no also)
 {
 	struct lane *l = lane_find(set, circuit);
 
-	for (struct channel *c = set->all; l != NULL && c != NULL; c = c->next)
-		if (c->is_client && !c->is_ending &&
-		    id_equal(&c->peer, &l->peer))
-			set_lane(c, l);
+	for (struct channel *c = set->all; l != NULL && c != NULL;
+	     c = c->next) {
+		if (!c->is_client || c->is_ending ||
+		    !id_equal(&c->peer, &l->peer))
+			continue;
+		set_lane(c, l);
+		c->also = lane_find(set, also);
+	}
 }
 
 static void strand(struct channel *c, circuit_no lost)
@@ -91,6 +96,8 @@ void channels_circuit_down(struct channels *set, circuit_no circuit)
 	HASH_DEL(set->lanes, l);
 	for (c = set->all; c != NULL; c = next) {
 		next = c->next;
+		if (c->also == l)
+			c->also = NULL;
 		if (c->lane == l && !c->is_ending)
 			strand(c, circuit);
 	}
@@ -107,6 +114,24 @@ static void read_packet(struct channel *c, const uint8_t *data, size_t len)
 	path = channel_path(c);
 	channel_mark(c);
 	quic_read(c->quic, &path, 0, data, len, loop_now(c->set->loop));
+}
+
+/* Whether it has come over another circuit before.  A packet ends with a tag
+ * that no two have in common; QUIC itself would find out, but only after it was
+ * decrypted, and the circuit was changed. */
+static bool is_copy(struct channel *c, const struct lane *l,
+		    const uint8_t *data, size_t len)
+{
+	uint64_t end;
+
+	if (len < sizeof end)
+		return false;
+	memcpy(&end, data + len - sizeof end, sizeof end);
+	for (unsigned i = 0; l != c->lane && i < CHANNEL_CAME; i++)
+		if (c->came[i] == end)
+			return true;
+	c->came[c->n_came++ % CHANNEL_CAME] = end;
+	return false;
 }
 
 /* A short packet whose id nobody has.  It may tell that a channel is gone at
@@ -165,7 +190,12 @@ static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
 		set->counters.n_wrong_peer++;
 		return;
 	}
-	/* The server follows the client from circuit to circuit. */
+	/* The server follows the client from circuit to circuit; of two at a
+	 * time it takes the one that brings a packet first. */
+	if (!c->is_client && is_copy(c, l, data, len)) {
+		set->counters.n_copies++;
+		return;
+	}
 	if (!c->is_client)
 		set_lane(c, l);
 	read_packet(c, data, len);

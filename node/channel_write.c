@@ -67,6 +67,22 @@ static void send_part(struct channel *c, const struct relay_hop *hop,
 		c->set->counters.n_too_big++;
 }
 
+/* Over the other circuit, if it takes it as it is and at once. */
+static void send_copy(struct channel *c, const uint8_t *data, size_t len)
+{
+	struct channels *set = c->set;
+	const struct relay_hop *out = lane_out(set, c->also);
+
+	if (out == NULL || c->also == c->lane || len > out->mtu ||
+	    !sessions_has_room(set->sessions, out->session, out->label))
+		return;
+	out = lane_send(set, c->also, len);
+	if (out == NULL)
+		return;
+	set->counters.n_copies_sent++;
+	send_part(c, out, PACKET_WHOLE, data, len);
+}
+
 void channel_send_packet(struct channel *c, const uint8_t *data, size_t len)
 {
 	const size_t more = PART_NUMBER_BYTES;
@@ -77,6 +93,8 @@ void channel_send_packet(struct channel *c, const uint8_t *data, size_t len)
 		return;
 	if (len <= out->mtu) {
 		send_part(c, out, PACKET_WHOLE, data, len);
+		if (c->also != NULL)
+			send_copy(c, data, len);
 		return;
 	}
 	/* Two halves of about the same size; relays never join. */

@@ -192,7 +192,7 @@ static void handle_event(struct overlay *o, const struct router_event *ev)
 			o->events->identity(o->ctx, who, chain, chain_len);
 		break;
 	case ROUTER_CARRIES:
-		channels_circuit_carries(o->channels, ev->circuit);
+		channels_circuit_carries(o->channels, ev->circuit, ev->also);
 		break;
 	case ROUTER_RECORD:
 		o->events->record(o->ctx, ev->record);

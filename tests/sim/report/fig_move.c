@@ -20,7 +20,6 @@ enum manner {
 #define OWN_LINKS     3
 /* Leaving one place and a handshake at the other. */
 #define MOVE_TAKES_NS (100 * NS_PER_MS)
-#define LOADED_NOTICE (800 * NS_PER_MS)
 #define OVERLAP_NS    (1 * NS_PER_S)
 #define LEAVE_NS      (20 * NS_PER_MS)
 #define MOVE_TICK_NS  (100 * NS_PER_MS)
@@ -47,6 +46,7 @@ struct moves {
 	struct parting *partings;
 	size_t n_partings;
 	enum manner manner;
+	nsec notice; /* of a link that is gone */
 };
 
 static void dial_later(struct moves *mv, size_t node, nsec at)
@@ -113,7 +113,7 @@ static void dial(struct moves *mv, size_t node)
 	do
 		to = lab_pick(l, mv->n);
 	while (to == node || is_linked(l->mesh, node, to));
-	link.notice = mv->manner == MOVE_TORN ? LOADED_NOTICE : LEAVE_NS;
+	link.notice = mv->notice;
 	mesh_add_link(l->mesh, node, to, &link);
 }
 
@@ -198,18 +198,17 @@ static void explain(const struct lab *l, uint64_t offered)
 			       (double)l->n_bytes[t] / 1000 / node_seconds);
 }
 
-static void movement(struct plan *p, enum manner manner, const char *how)
+static void movement(struct plan *p, enum manner manner, nsec notice,
+		     const char *how)
 {
-	struct moves mv = { .n = 200, .manner = manner };
+	struct moves mv = { .n = 200, .manner = manner, .notice = notice };
 	nsec measured = (p->is_quick ? 60 : 120) * NS_PER_S;
 	uint64_t offered = 0, arrived = 0;
 	struct lab *l;
 
-	l = mv.l = lab_new(NET_BA, mv.n, p->seed,
-			   &(struct lab_options){
-				   .flood_below = 0,
-				   .notice = manner == MOVE_TORN ? LOADED_NOTICE
-								 : LEAVE_NS });
+	l = mv.l = lab_new(
+		NET_BA, mv.n, p->seed,
+		&(struct lab_options){ .flood_below = 0, .notice = notice });
 	lab_run(l, SETTLE_NS);
 	mv.next = mem_calloc(mv.n, sizeof *mv.next);
 	for (size_t i = 0; i < mv.n; i++)
@@ -246,6 +245,9 @@ static void movement(struct plan *p, enum manner manner, const char *how)
 
 void figures_mobility(struct plan *p)
 {
-	movement(p, MOVE_HANDED_OVER, "joining before it leaves");
-	movement(p, MOVE_TORN, "torn away");
+	movement(p, MOVE_HANDED_OVER, LEAVE_NS, "joining before it leaves");
+	movement(p, MOVE_TORN, 300 * NS_PER_MS,
+		 "torn away, noticed within 0.3 s");
+	movement(p, MOVE_TORN, 800 * NS_PER_MS,
+		 "torn away, noticed within 0.8 s");
 }

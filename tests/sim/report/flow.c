@@ -66,8 +66,10 @@ void flow_event(struct lab *l, size_t node, const struct router_event *ev)
 		struct flow *f = &l->flows[i];
 
 		if (f->from == node &&
-		    id_equal(&ev->peer, &mesh_identity(l->mesh, f->to)->id))
+		    id_equal(&ev->peer, &mesh_identity(l->mesh, f->to)->id)) {
 			f->carries = ev->circuit;
+			f->also = ev->also;
+		}
 	}
 }
 
@@ -75,8 +77,13 @@ static bool transmit(struct lab *l, size_t i)
 {
 	struct flow *f = &l->flows[i];
 
-	return f->carries != 0 && mesh_send_packet(l->mesh, f->from, f->carries,
-						   PACKET_BYTES, tag_of(l, i));
+	if (f->carries == 0 || !mesh_send_packet(l->mesh, f->from, f->carries,
+						 PACKET_BYTES, tag_of(l, i)))
+		return false;
+	if (f->also != 0)
+		mesh_send_packet(l->mesh, f->from, f->also, PACKET_BYTES,
+				 tag_of(l, i));
+	return true;
 }
 
 static void send_due(struct lab *l, size_t i, nsec now)
@@ -154,6 +161,9 @@ void flow_delivered(struct lab *l, const struct mesh_delivery *d)
 
 	if (i >= l->n_flows || d->node != (is_reply ? f->from : f->to))
 		return;
+	if (d->tag == f->seen[is_reply])
+		return;
+	f->seen[is_reply] = d->tag;
 	if (f->is_ping && !is_reply) {
 		if (!mesh_send_packet(l->mesh, d->node, d->circuit,
 				      PACKET_BYTES, d->tag | REPLY_BIT))

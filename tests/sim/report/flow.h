@@ -22,6 +22,9 @@ struct flow {
 		       */
 	nsec next_at;
 	circuit_no carries; /* 0: none yet */
+	circuit_no also;    /* copies go there; 0: none */
+	uint64_t seen[2];   /* the last ping, and the last reply: copies of them
+			       count as nothing */
 	nsec waiting_since; /* a packet that waits for a circuit; 0: none */
 	nsec started;
 	nsec first_arrival; /* 0: none yet */

@@ -109,6 +109,45 @@ static void the_far_end_follows_without_a_word_from_above(void **state)
 	finish(lab);
 }
 
+static size_t n_echoed;
+
+static bool is_echoed(struct lab *lab)
+{
+	(void)lab;
+	return seen.n_bytes == n_echoed;
+}
+
+/* What goes over both is taken once, and the far end does not change from one
+ * circuit to the other with each packet. */
+static void a_copy_over_the_spare_is_taken_once(void **state)
+{
+	enum {
+		N = 50
+	};
+	static const uint8_t data[100];
+	struct lab *lab = lab_with_spare();
+	struct channels *a = lab->n[0].overlay->channels;
+	const struct channel_counters *far =
+		channels_counters(lab->n[2].overlay->channels);
+	struct hold_info info;
+
+	(void)state;
+	assert_true(find_hold(lab, &info));
+	begin_following(lab);
+	channels_circuit_carries(a, info.carries, info.spare);
+	n_echoed = 0;
+	for (int i = 0; i < N; i++) {
+		n_echoed += stream_write(seen.stream, data, sizeof data);
+		lab_run_until(lab, is_echoed);
+	}
+	assert_int_equal(n_echoed, N * sizeof data);
+	assert_true(channels_counters(a)->n_copies_sent >= N);
+	assert_in_range(far->n_copies, N / 2,
+			channels_counters(a)->n_copies_sent);
+	assert_in_range(far->n_switched - n_followed, 0, N / 5);
+	finish(lab);
+}
+
 static bool is_released(struct lab *lab)
 {
 	struct hold_info info;
@@ -137,6 +176,7 @@ int main(void)
 		cmocka_unit_test(
 			a_channel_goes_over_to_the_spare_when_its_circuit_ends),
 		cmocka_unit_test(the_far_end_follows_without_a_word_from_above),
+		cmocka_unit_test(a_copy_over_the_spare_is_taken_once),
 		cmocka_unit_test(the_spare_goes_with_the_channel),
 	};
 
