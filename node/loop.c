@@ -39,7 +39,8 @@ struct loop {
 	struct timer **heap;
 	size_t n_heap, cap_heap;
 	int timer_fd;
-	nsec armed;
+	nsec armed; /* or earlier than any timer */
+	uint64_t n_armed;
 	uv_poll_t timer_poll;
 
 	uint8_t *scratch;
@@ -210,21 +211,22 @@ static void fire_timers(struct loop *l)
 	}
 }
 
+/* Only for an earlier time than it is armed for: to move it costs more than to
+ * wake for nothing and look again, and most timers only ever move away. */
 static void arm_timer(struct loop *l)
 {
 	nsec at = l->n_heap > 0 ? l->heap[1]->at : TIME_NEVER;
 	struct itimerspec spec = { { 0, 0 }, { 0, 0 } };
 
-	if (at == l->armed)
+	if (at >= l->armed)
 		return;
 	l->armed = at;
-	if (at != TIME_NEVER) {
-		if (at == 0)
-			at = 1;
-		spec.it_value.tv_sec = (time_t)(at / NS_PER_S);
-		spec.it_value.tv_nsec = (long)(at % NS_PER_S);
-	}
+	if (at == 0)
+		at = 1;
+	spec.it_value.tv_sec = (time_t)(at / NS_PER_S);
+	spec.it_value.tv_nsec = (long)(at % NS_PER_S);
 	timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+	l->n_armed++;
 }
 
 static void timer_ready(uv_poll_t *poll, int status, int events)
@@ -246,6 +248,11 @@ static void timer_ready(uv_poll_t *poll, int status, int events)
 		return;
 	l->armed = TIME_NEVER;
 	fire_timers(l);
+}
+
+uint64_t loop_n_armed(const struct loop *l)
+{
+	return l->n_armed;
 }
 
 /* ---- turns ---- */

@@ -49,6 +49,8 @@ struct timer {
 };
 /* Sets, moves or (TIME_NEVER) clears. */
 void loop_timer_set(struct loop *l, struct timer *t, nsec at);
+/* How often the kernel's timer was set. */
+uint64_t loop_n_armed(const struct loop *l);
 
 /* ---- turn end ---- hooks run in the order of their registration. */
 typedef void loop_hook(void *ctx);

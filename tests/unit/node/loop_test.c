@@ -76,6 +76,50 @@ static void timers_fire_in_order_and_never_early(void **state)
 	loop_free(l);
 }
 
+struct mover {
+	struct timer timer;
+	struct loop *loop;
+	int n_moved;
+};
+
+static void never_fired(struct timer *t)
+{
+	(void)t;
+	fail();
+}
+
+static void move(uv_idle_t *idle)
+{
+	struct mover *m = idle->data;
+
+	loop_turn(m->loop);
+	if (m->n_moved++ < 1000) {
+		loop_timer_set(m->loop, &m->timer,
+			       loop_now(m->loop) + 3600 * NS_PER_S);
+		return;
+	}
+	loop_timer_set(m->loop, &m->timer, TIME_NEVER);
+	uv_idle_stop(idle);
+	loop_stop(m->loop);
+}
+
+/* As those of a connection do with each acknowledgement. */
+static void a_timer_that_only_moves_away_is_set_in_the_kernel_once(void **state)
+{
+	struct loop *l = loop_new();
+	struct mover m = { .timer = { .fire = never_fired }, .loop = l };
+	uv_idle_t idle = { .data = &m };
+
+	(void)state;
+	uv_idle_init(loop_uv(l), &idle);
+	uv_idle_start(&idle, move);
+	loop_run(l);
+	assert_int_equal(m.n_moved, 1001);
+	assert_int_equal(loop_n_armed(l), 1);
+	uv_close((uv_handle_t *)&idle, NULL);
+	loop_free(l);
+}
+
 static void count(void *ctx)
 {
 	++*(int *)ctx;
@@ -172,6 +216,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(timers_fire_in_order_and_never_early),
+		cmocka_unit_test(
+			a_timer_that_only_moves_away_is_set_in_the_kernel_once),
 		cmocka_unit_test(what_is_deferred_runs_once_when_the_turn_ends),
 		cmocka_unit_test(time_moves_when_it_is_read_and_never_back),
 		cmocka_unit_test(what_came_while_we_were_held_up_is_read_first),
