@@ -306,6 +306,7 @@ void channel_open_waiting(struct channel *c)
 static void channel_flush(struct channel *c)
 {
 	struct channels *set = c->set;
+	nsec now = loop_now(set->loop);
 	size_t n_own = c->ip != NULL ? 1 : 0;
 
 	if (c->is_ending)
@@ -320,23 +321,21 @@ static void channel_flush(struct channel *c)
 	}
 	if (c->lane == NULL)
 		return; /* timers wait until there is a circuit again */
+	quic_handle_timeout(c->quic, now);
 	channel_open_waiting(c);
 	channel_write_streams(c);
-	if (c->burst > 0) {
-		quic_sent(c->quic, loop_now(set->loop));
-		c->burst = 0;
-	}
 	if (quic_state(c->quic) >= QUIC_CLOSING) {
 		channel_end(c, quic_end_text(c->quic));
 		return;
 	}
-	if (c->is_blocked && channel_has_room(c)) {
+	/* What QUIC has just refused it would refuse again in this turn. */
+	if (c->is_blocked && c->paused != now && channel_has_room(c)) {
 		c->is_blocked = false;
 		set->events->unblocked(set->ctx, c);
 	}
 	quic_set_keep_alive(c->quic,
 			    c->n_streams > n_own ? KEEP_ALIVE_NS : UINT64_MAX);
-	loop_timer_set(set->loop, &c->timer, quic_deadline(c->quic));
+	loop_timer_set(set->loop, &c->timer, quic_rest(c->quic, now));
 }
 
 bool channels_flush(struct channels *set)

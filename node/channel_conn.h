@@ -110,10 +110,10 @@ struct channel {
 	bool is_client, is_up, is_ending, is_dirty;
 	bool is_broken; /* HTTP/3 did not start */
 	bool is_waiting_room, is_blocked;
+	nsec paused; /* when QUIC last took no datagram */
 	struct channel *next_dirty;
 	struct timer timer;
 	nsec stranded_since, last_used;
-	size_t burst;
 	uint16_t split_number;
 
 	nghttp3_conn *h3;

@@ -140,14 +140,6 @@ bool channel_has_room(struct channel *c)
 	return false;
 }
 
-static void pace(struct channel *c)
-{
-	if (c->burst == 0 || c->burst < quic_send_quantum(c->quic))
-		return;
-	quic_sent(c->quic, loop_now(c->set->loop));
-	c->burst = 0;
-}
-
 /* Where the next packet is to be written: where it leaves from, or `own`. */
 static uint8_t *space_for(struct channel *c, uint8_t *own, size_t cap)
 {
@@ -159,7 +151,6 @@ static uint8_t *space_for(struct channel *c, uint8_t *own, size_t cap)
 static void send_written(struct channel *c, uint8_t *data, size_t len,
 			 const uint8_t *own)
 {
-	c->burst += len;
 	if (data == own)
 		channel_send_packet(c, data, len);
 	else
@@ -180,12 +171,14 @@ bool channel_write_datagram(struct channel *c, const ngtcp2_vec *vec, size_t n)
 
 		if (!channel_has_room(c))
 			return false;
-		pace(c);
 		out = space_for(c, packet, cap);
 		len = quic_write_datagram(c->quic, &ecn, out, cap, vec, n,
 					  &accepted, loop_now(c->set->loop));
-		if (len == 0)
+		if (len == 0) {
+			if (!accepted)
+				c->paused = loop_now(c->set->loop);
 			return accepted;
+		}
 		send_written(c, out, len, packet);
 	}
 	return true;
@@ -226,7 +219,6 @@ void channel_write_streams(struct channel *c)
 		uint8_t ecn;
 		size_t len;
 
-		pace(c);
 		out = space_for(c, packet, cap);
 		len = quic_write(c->quic, NULL, &ecn, out, cap,
 				 loop_now(c->set->loop));

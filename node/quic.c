@@ -20,6 +20,7 @@ enum {
 #define SESSION_IDLE_NS (30 * NS_PER_S)
 #define CHANNEL_IDLE_NS (120 * NS_PER_S)
 #define CHANNEL_RTT_NS  (50 * NS_PER_MS)
+#define REPAIR_NS       (1 * NS_PER_MS)
 
 /* ---- life ---- */
 
@@ -305,6 +306,15 @@ bool quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 	return q->config.is_channel && is_new(q, data);
 }
 
+/* Pacing allows a burst, then wants a pause that is as long as it took. */
+static void pause_if_due(struct quic *q, nsec now)
+{
+	if (q->burst == 0 || q->burst < ngtcp2_conn_get_send_quantum(q->conn))
+		return;
+	ngtcp2_conn_update_pkt_tx_time(q->conn, now);
+	q->burst = 0;
+}
+
 size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
 		  size_t cap, nsec now)
 {
@@ -313,6 +323,7 @@ size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
 	ngtcp2_pkt_info pi = { 0 };
 
 	q->now = now;
+	pause_if_due(q, now);
 	while (q->state < QUIC_CLOSING) {
 		ngtcp2_vec vec[VECS_MAX];
 		ngtcp2_ssize n = 0, n_data = -1, rv;
@@ -352,6 +363,9 @@ size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
 		}
 		if (n_data >= 0)
 			ev->wrote(ctx, id, (size_t)n_data);
+		if (rv == 0 && (n > 0 || is_last))
+			q->is_waiting = true;
+		q->burst += (size_t)rv;
 		*ecn = pi.ecn;
 		return (size_t)rv;
 	}
@@ -376,6 +390,7 @@ size_t quic_write_datagram(struct quic *q, uint8_t *ecn, uint8_t *out,
 			return 0;
 		}
 	}
+	pause_if_due(q, now);
 	rv = ngtcp2_conn_writev_datagram(q->conn, NULL, &pi, out, cap, &taken,
 					 NGTCP2_WRITE_DATAGRAM_FLAG_NONE, 0,
 					 vec, n, now);
@@ -389,18 +404,32 @@ size_t quic_write_datagram(struct quic *q, uint8_t *ecn, uint8_t *out,
 		handle_error(q, (int)rv);
 		return 0;
 	}
+	if (rv == 0 && !*accepted)
+		q->is_waiting = true;
+	q->burst += (size_t)rv;
 	*ecn = pi.ecn;
 	return (size_t)rv;
 }
 
-size_t quic_send_quantum(const struct quic *q)
+nsec quic_rest(struct quic *q, nsec now)
 {
-	return ngtcp2_conn_get_send_quantum(q->conn);
-}
+	/* For a pause to end, and not for the window. */
+	bool is_waiting = q->is_waiting && ngtcp2_conn_get_cwnd_left(q->conn) >=
+						   quic_udp_payload(q);
+	nsec quiet, paced;
 
-void quic_sent(struct quic *q, nsec now)
-{
+	q->is_waiting = false;
+	if (q->state >= QUIC_CLOSING)
+		return TIME_NEVER;
+	quiet = ngtcp2_conn_get_expiry(q->conn);
+	if (q->burst == 0)
+		return quiet;
 	ngtcp2_conn_update_pkt_tx_time(q->conn, now);
+	q->burst = 0;
+	paced = ngtcp2_conn_get_expiry(q->conn);
+	/* Nobody waits for the end of the pause but what ngtcp2 itself has to
+	 * repeat, which cannot be seen from here: it may come a bit later. */
+	return is_waiting ? paced : time_min(quiet, paced + REPAIR_NS);
 }
 
 size_t quic_close(struct quic *q, uint64_t app_error, uint8_t *out, size_t cap,
@@ -424,12 +453,6 @@ size_t quic_close(struct quic *q, uint64_t app_error, uint8_t *out, size_t cap,
 					       &q->error, now);
 	quic_set_end(q, QUIC_DEAD, QUIC_END_NONE);
 	return n > 0 ? (size_t)n : 0;
-}
-
-nsec quic_deadline(const struct quic *q)
-{
-	return q->state >= QUIC_CLOSING ? TIME_NEVER
-					: ngtcp2_conn_get_expiry(q->conn);
 }
 
 void quic_handle_timeout(struct quic *q, nsec now)

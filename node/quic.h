@@ -3,7 +3,7 @@
  * RFC 9000, 9001, 9221.
  *
  * It has no socket and no timer: packets are fed in with quic_read(), pulled
- * with quic_write() and quic_write_datagram(), and quic_deadline() says when
+ * with quic_write() and quic_write_datagram(), and quic_rest() says when
  * to call quic_handle_timeout().  `now` is the turn's one time and never goes
  * back (ngtcp2 aborts on it).
  */
@@ -111,16 +111,13 @@ size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
 size_t quic_write_datagram(struct quic *q, uint8_t *ecn, uint8_t *out,
 			   size_t cap, const ngtcp2_vec *vec, size_t n,
 			   bool *accepted, nsec now);
-/* The bytes to send before quic_sent() is called, by pacing. */
-size_t quic_send_quantum(const struct quic *q);
-/* After a burst: paces what follows. */
-void quic_sent(struct quic *q, nsec now);
-
 /* Ends the connection: the close packet, to be sent once.  0: none. */
 size_t quic_close(struct quic *q, uint64_t app_error, uint8_t *out, size_t cap,
 		  nsec now);
 
-nsec quic_deadline(const struct quic *q);
+/* After the last packet of a turn: when to call quic_handle_timeout(), which
+ * may also be called earlier. */
+nsec quic_rest(struct quic *q, nsec now);
 void quic_handle_timeout(struct quic *q, nsec now);
 void quic_set_keep_alive(struct quic *q, nsec period);
 

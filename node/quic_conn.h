@@ -45,6 +45,8 @@ struct quic {
 	uint64_t n_datagrams_acked, n_datagrams_lost;
 	struct quic_seen seen; /* of a channel */
 	bool has_moved;
+	size_t burst;    /* written since the last pause of pacing */
+	bool is_waiting; /* something could not be written in this turn */
 };
 
 /* quic_window.c */

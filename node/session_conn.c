@@ -275,16 +275,11 @@ static bool write_now(struct session *s, const ngtcp2_vec *vec, size_t n)
 		uint8_t ecn = 0;
 		size_t len;
 
-		if (s->burst > 0 && s->burst >= quic_send_quantum(s->quic)) {
-			quic_sent(s->quic, now);
-			s->burst = 0;
-		}
 		len = quic_write_datagram(
 			s->quic, &ecn, udp_batch_space(s->batch),
 			UDP_PAYLOAD_MAX, vec, n, &accepted, now);
 		if (len == 0)
 			return accepted;
-		s->burst += len;
 		s->n_bytes_out += len;
 		udp_batch_add(s->set->udp, s->batch, &s->path, ecn, len);
 	}
@@ -357,10 +352,6 @@ static void write_rest(struct session *s)
 
 		if (s->batch == NULL)
 			s->batch = udp_batch_get(s->set->udp);
-		if (s->burst > 0 && s->burst >= quic_send_quantum(s->quic)) {
-			quic_sent(s->quic, now);
-			s->burst = 0;
-		}
 		ngtcp2_path_storage_zero(&ps);
 		len = quic_write(s->quic, &ps.path, &ecn,
 				 udp_batch_space(s->batch), UDP_PAYLOAD_MAX,
@@ -371,7 +362,6 @@ static void write_rest(struct session *s)
 		    ps.path.remote.addrlen <= sizeof path.remote)
 			memcpy(&path.remote, ps.path.remote.addr,
 			       ps.path.remote.addrlen);
-		s->burst += len;
 		s->n_bytes_out += len;
 		udp_batch_add(s->set->udp, s->batch, &path, ecn, len);
 	}
@@ -466,8 +456,10 @@ static peer_error session_error(const struct session *s)
 void session_flush(struct session *s)
 {
 	nsec now = loop_now(s->set->loop);
-	nsec look_again;
+	nsec rest, look_again;
 
+	if (s->state != SESSION_ENDING)
+		quic_handle_timeout(s->quic, now);
 	if (s->state != SESSION_ENDING && quic_state(s->quic) < QUIC_CLOSING) {
 		drain_queue(s);
 		write_rest(s);
@@ -479,20 +471,17 @@ void session_flush(struct session *s)
 		if (rv < 0)
 			session_send_failed(s, rv);
 	}
-	if (s->burst > 0) {
-		quic_sent(s->quic, now);
-		s->burst = 0;
-	}
 	if (s->state == SESSION_ENDING)
 		return;
 	if (quic_state(s->quic) >= QUIC_CLOSING) {
 		session_end(s, quic_end_text(s->quic), session_error(s));
 		return;
 	}
+	rest = quic_rest(s->quic, now);
 	look_again = check_health(s);
 	if (s->state != SESSION_ENDING)
 		loop_timer_set(s->set->loop, &s->timer,
-			       time_min(quic_deadline(s->quic), look_again));
+			       time_min(rest, look_again));
 }
 
 static void confirmed(void *ctx)

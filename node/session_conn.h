@@ -59,7 +59,6 @@ struct session {
 	/* circuit packets */
 	struct relay_queue *queue; /* made when a packet has to wait */
 	struct udp_batch *batch;
-	size_t burst;
 	bool is_dirty;
 	struct session *next_dirty;
 

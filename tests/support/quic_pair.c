@@ -262,7 +262,7 @@ static bool write_all(struct quic_pair *p, struct quic_pair_end *from,
 		n++;
 	if (n == 0)
 		return false;
-	quic_sent(from->quic, p->now);
+	quic_rest(from->quic, p->now);
 	p->now += p->trip;
 	for (size_t i = 0; i < n; i++)
 		carry(p, to, packets[i], len[i]);
@@ -277,9 +277,8 @@ void quic_pair_run(struct quic_pair *p, nsec ns)
 		more = write_all(p, &p->client, &p->server);
 		more |= write_all(p, &p->server, &p->client);
 	}
-	next = quic_deadline(p->client.quic);
-	if (quic_deadline(p->server.quic) < next)
-		next = quic_deadline(p->server.quic);
+	next = time_min(quic_rest(p->client.quic, p->now),
+			quic_rest(p->server.quic, p->now));
 	if (next > p->now + ns)
 		next = p->now + ns;
 	if (next > p->now)
@@ -321,7 +320,7 @@ void quic_pair_datagram(struct quic_pair_end *from, size_t len)
 			quic_pair_run(p, NS_PER_MS);
 			continue;
 		}
-		quic_sent(from->quic, p->now);
+		quic_rest(from->quic, p->now);
 		carry(p, to, packet, n);
 		p->now += NS_PER_US;
 	}
