@@ -358,9 +358,8 @@ static bool handle_packet(struct tun *t, struct virtio_net_hdr *h, size_t len,
 }
 
 /* The device is gone: it would stay readable, and the loop spin. */
-static void lost(struct tun *t, int error)
+static void lost(int error)
 {
-	watch_change(&t->watch, 0);
 	log_error("tun lost, only SOCKS works until a restart: error=%s",
 		  strerror(error));
 }
@@ -379,26 +378,34 @@ static ssize_t read_behind(struct tun *t, struct virtio_net_hdr *h)
 	return n > (ssize_t)sizeof *h ? n - (ssize_t)sizeof *h : 0;
 }
 
-static void read_packets(struct watch *w, int events)
+/* False: there is no room for more, or nothing will come. */
+static bool read_batch(struct tun *t)
 {
-	struct tun *t = container_of(w, struct tun, watch);
 	size_t n_pieces = 0;
 
-	(void)events;
 	for (int i = 0; i < TUN_BATCH && n_pieces < TUN_BATCH; i++) {
 		struct virtio_net_hdr h = { 0 };
 		ssize_t n = read_behind(t, &h);
 
 		if (n <= 0) {
-			if (n < 0 && errno != EAGAIN && errno != EINTR)
-				lost(t, errno);
-			return;
+			if (n == 0 || errno == EAGAIN || errno == EINTR)
+				return true;
+			lost(errno);
+			return false;
 		}
-		if (!handle_packet(t, &h, (size_t)n, &n_pieces)) {
-			watch_change(w, 0);
-			return;
-		}
+		if (!handle_packet(t, &h, (size_t)n, &n_pieces))
+			return false;
 	}
+	return true;
+}
+
+static void read_packets(struct watch *w, int events)
+{
+	struct tun *t = container_of(w, struct tun, watch);
+
+	(void)events;
+	if (!read_batch(t))
+		watch_change(w, 0);
 }
 
 static void unblocked(void *ctx)
@@ -412,7 +419,10 @@ static void unblocked(void *ctx)
 	if (!send_pieces(t, &n))
 		return;
 	loop_timer_set(t->loop, &t->patience, TIME_NEVER);
-	watch_change(&t->watch, UV_READABLE);
+	/* At once, so that what is sent in a turn is more than the rest of one
+	 * large packet. */
+	if (read_batch(t))
+		watch_change(&t->watch, UV_READABLE);
 }
 
 /* ---- in ---- */
