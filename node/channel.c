@@ -106,6 +106,7 @@ static void channel_free(void *p)
 		}
 	}
 	quic_free(c->quic);
+	channel_small_free(c);
 	free(c);
 }
 
@@ -303,6 +304,33 @@ void channel_open_waiting(struct channel *c)
 	}
 }
 
+/* Asks for packets, if some were refused and may be taken now. */
+static void ask_again(struct channel *c)
+{
+	/* What QUIC has just refused it would refuse again in this turn. */
+	if (!c->is_blocked || c->paused == loop_now(c->set->loop) ||
+	    !channel_has_room(c))
+		return;
+	c->is_blocked = false;
+	c->set->events->unblocked(c->set->ctx, c);
+}
+
+/* Packets go first, as a stream may have something to send at any time; unless
+ * they were first the last time and had more than there was room for. */
+static void write_all(struct channel *c)
+{
+	bool streams_first = c->streams_first;
+
+	if (streams_first)
+		channel_write_streams(c);
+	if (channel_small_flush(c))
+		ask_again(c);
+	channel_small_flush(c);
+	if (!streams_first)
+		channel_write_streams(c);
+	c->streams_first = !streams_first && c->is_blocked;
+}
+
 static void channel_flush(struct channel *c)
 {
 	struct channels *set = c->set;
@@ -323,15 +351,10 @@ static void channel_flush(struct channel *c)
 		return; /* timers wait until there is a circuit again */
 	quic_handle_timeout(c->quic, now);
 	channel_open_waiting(c);
-	channel_write_streams(c);
+	write_all(c);
 	if (quic_state(c->quic) >= QUIC_CLOSING) {
 		channel_end(c, quic_end_text(c->quic));
 		return;
-	}
-	/* What QUIC has just refused it would refuse again in this turn. */
-	if (c->is_blocked && c->paused != now && channel_has_room(c)) {
-		c->is_blocked = false;
-		set->events->unblocked(set->ctx, c);
 	}
 	quic_set_keep_alive(c->quic,
 			    c->n_streams > n_own ? KEEP_ALIVE_NS : UINT64_MAX);

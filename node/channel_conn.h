@@ -111,6 +111,8 @@ struct channel {
 	bool is_broken; /* HTTP/3 did not start */
 	bool is_waiting_room, is_blocked;
 	nsec paused; /* when QUIC last took no datagram */
+	bool streams_first;
+	struct small_batch *small; /* NULL: there were none */
 	struct channel *next_dirty;
 	struct timer timer;
 	nsec stranded_since, last_used;
@@ -178,8 +180,24 @@ bool channel_has_room(struct channel *c);
 void channel_write_streams(struct channel *c);
 /* Writes one QUIC DATAGRAM; false: no room now. */
 bool channel_write_datagram(struct channel *c, const ngtcp2_vec *vec, size_t n);
+/* So many of them, from the first on. */
+size_t channel_write_datagrams(struct channel *c,
+			       const struct quic_datagram *list, size_t n);
 /* The largest channel packet on the circuit in use. */
 size_t channel_packet_max(const struct channel *c);
+
+/* channel_small.c */
+enum {
+	SMALL_HEADER = 2, /* quarter stream id, context */
+	SMALL_MAX = 600,  /* two of them fit in a packet of the channel */
+};
+/* Takes a copy of a packet of up to SMALL_MAX, to be written before the turn
+ * ends; false: no room. */
+bool channel_small_add(struct channel *c, uint8_t quarter,
+		       const uint8_t *packet, size_t len);
+/* False: some are left. */
+bool channel_small_flush(struct channel *c);
+void channel_small_free(struct channel *c);
 
 /* channel_h3.c */
 extern const struct quic_events channel_quic_events;

@@ -157,42 +157,59 @@ static void send_written(struct channel *c, uint8_t *data, size_t len,
 		channel_direct_send(c, data, len);
 }
 
-bool channel_write_datagram(struct channel *c, const ngtcp2_vec *vec, size_t n)
+size_t channel_write_datagrams(struct channel *c,
+			       const struct quic_datagram *list, size_t n)
 {
 	uint8_t packet[CIRCUIT_MTU_MAX];
 	size_t cap = channel_packet_max(c);
-	bool accepted = false;
+	nsec now = loop_now(c->set->loop);
+	size_t n_done = 0;
+
+	while (n_done < n && channel_has_room(c)) {
+		uint8_t *out = space_for(c, packet, cap);
+		size_t n_taken, len;
+		uint8_t ecn;
+
+		len = quic_write_datagrams(c->quic, &ecn, out, cap,
+					   list + n_done, n - n_done, &n_taken,
+					   now);
+		n_done += n_taken;
+		if (len > 0) {
+			send_written(c, out, len, packet);
+		} else if (n_taken == 0) {
+			c->paused = now;
+			break;
+		}
+	}
+	return n_done;
+}
+
+bool channel_write_datagram(struct channel *c, const ngtcp2_vec *vec, size_t n)
+{
+	const struct quic_datagram one = { vec, n };
 
 	channel_mark(c);
-	while (!accepted) {
-		uint8_t *out;
-		uint8_t ecn;
-		size_t len;
+	return channel_write_datagrams(c, &one, 1) == 1;
+}
 
-		if (!channel_has_room(c))
-			return false;
-		out = space_for(c, packet, cap);
-		len = quic_write_datagram(c->quic, &ecn, out, cap, vec, n,
-					  &accepted, loop_now(c->set->loop));
-		if (len == 0) {
-			if (!accepted)
-				c->paused = loop_now(c->set->loop);
-			return accepted;
-		}
-		send_written(c, out, len, packet);
-	}
-	return true;
+static bool send_ip(struct channel *c, const uint8_t *packet, size_t len)
+{
+	uint8_t header[SMALL_HEADER] = { (uint8_t)(c->ip->id / 4) };
+	const ngtcp2_vec vec[2] = {
+		{ header, sizeof header },
+		{ (uint8_t *)(uintptr_t)packet, len },
+	};
+
+	if (len <= SMALL_MAX)
+		return channel_small_add(c, header[0], packet, len);
+	/* None overtakes another. */
+	return channel_small_flush(c) && channel_write_datagram(c, vec, 2);
 }
 
 enum dest_packet_verdict channel_send_ip(struct channel *c,
 					 const uint8_t *packet, size_t len,
 					 size_t *mtu)
 {
-	uint8_t header[2] = { 0, 0 }; /* quarter stream id, context 0 */
-	ngtcp2_vec vec[2] = {
-		{ header, sizeof header },
-		{ (uint8_t *)(uintptr_t)packet, len },
-	};
 	size_t max = channel_packet_max(c) - CHANNEL_OVERHEAD;
 
 	if (!c->is_ip_open || c->ip == NULL || c->ip->id > 252)
@@ -201,9 +218,8 @@ enum dest_packet_verdict channel_send_ip(struct channel *c,
 		*mtu = max;
 		return DEST_TOO_BIG;
 	}
-	header[0] = (uint8_t)(c->ip->id / 4);
 	c->last_used = loop_now(c->set->loop);
-	if (channel_write_datagram(c, vec, 2))
+	if (send_ip(c, packet, len))
 		return DEST_SENT;
 	c->is_blocked = true;
 	return DEST_BLOCKED;

@@ -372,43 +372,77 @@ size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
 	return 0;
 }
 
-size_t quic_write_datagram(struct quic *q, uint8_t *ecn, uint8_t *out,
-			   size_t cap, const ngtcp2_vec *vec, size_t n,
-			   bool *accepted, nsec now)
+/* ngtcp2 aborts on an empty vector: none may pass. */
+static bool has_empty(const struct quic_datagram *d)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		if (d->vec[i].len == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Ends a packet that was to take more. */
+static ngtcp2_ssize finish_packet(struct quic *q, ngtcp2_pkt_info *pi,
+				  uint8_t *out, size_t cap, nsec now)
+{
+	return ngtcp2_conn_writev_stream(q->conn, NULL, pi, out, cap, NULL,
+					 NGTCP2_WRITE_STREAM_FLAG_NONE, -1,
+					 NULL, 0, now);
+}
+
+size_t quic_write_datagrams(struct quic *q, uint8_t *ecn, uint8_t *out,
+			    size_t cap, const struct quic_datagram *list,
+			    size_t n, size_t *n_taken, nsec now)
 {
 	ngtcp2_pkt_info pi = { 0 };
-	int taken = 0;
 	ngtcp2_ssize rv;
 
-	*accepted = false;
+	*n_taken = 0;
 	if (q->state != QUIC_CONFIRMED)
 		return 0;
-	/* ngtcp2 aborts on an empty vector: none may pass. */
-	for (size_t i = 0; i < n; i++) {
-		if (vec[i].len == 0) {
-			*accepted = true;
-			return 0;
-		}
-	}
 	pause_if_due(q, now);
-	rv = ngtcp2_conn_writev_datagram(q->conn, NULL, &pi, out, cap, &taken,
-					 NGTCP2_WRITE_DATAGRAM_FLAG_NONE, 0,
-					 vec, n, now);
-	*accepted = taken != 0;
-	if (rv == NGTCP2_ERR_INVALID_ARGUMENT) {
-		/* Over what the peer takes: it can never be sent. */
-		*accepted = true;
-		return 0;
-	}
+	do {
+		const struct quic_datagram *d = &list[*n_taken];
+		bool is_last = *n_taken + 1 == n;
+		int taken = 0;
+
+		rv = NGTCP2_ERR_INVALID_ARGUMENT;
+		if (!has_empty(d))
+			rv = ngtcp2_conn_writev_datagram(
+				q->conn, NULL, &pi, out, cap, &taken,
+				is_last ? NGTCP2_WRITE_DATAGRAM_FLAG_NONE
+					: NGTCP2_WRITE_DATAGRAM_FLAG_MORE,
+				0, d->vec, d->n, now);
+		if (rv == NGTCP2_ERR_INVALID_ARGUMENT) {
+			/* Or over what the peer takes: it can never be sent. */
+			rv = *n_taken > 0 ? finish_packet(q, &pi, out, cap, now)
+					  : 0;
+			taken = 1;
+		}
+		*n_taken += taken != 0;
+	} while (rv == NGTCP2_ERR_WRITE_MORE);
 	if (rv < 0) {
 		handle_error(q, (int)rv);
 		return 0;
 	}
-	if (rv == 0 && !*accepted)
+	if (rv == 0 && *n_taken == 0)
 		q->is_waiting = true;
 	q->burst += (size_t)rv;
 	*ecn = pi.ecn;
 	return (size_t)rv;
+}
+
+size_t quic_write_datagram(struct quic *q, uint8_t *ecn, uint8_t *out,
+			   size_t cap, const ngtcp2_vec *vec, size_t n,
+			   bool *accepted, nsec now)
+{
+	const struct quic_datagram one = { vec, n };
+	size_t n_taken, len;
+
+	len = quic_write_datagrams(q, ecn, out, cap, &one, 1, &n_taken, now);
+	*accepted = n_taken > 0;
+	return len;
 }
 
 nsec quic_rest(struct quic *q, nsec now)

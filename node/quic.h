@@ -115,6 +115,17 @@ size_t quic_write_datagram(struct quic *q, uint8_t *ecn, uint8_t *out,
 size_t quic_close(struct quic *q, uint64_t app_error, uint8_t *out, size_t cap,
 		  nsec now);
 
+/* Writes one packet with the first `*n_taken` of `n` DATAGRAMs, as many as fit;
+ * with none of them if that packet must come first.  What can never be sent
+ * counts as taken. */
+struct quic_datagram {
+	const ngtcp2_vec *vec;
+	size_t n;
+};
+size_t quic_write_datagrams(struct quic *q, uint8_t *ecn, uint8_t *out,
+			    size_t cap, const struct quic_datagram *list,
+			    size_t n, size_t *n_taken, nsec now);
+
 /* After the last packet of a turn: when to call quic_handle_timeout(), which
  * may also be called earlier. */
 nsec quic_rest(struct quic *q, nsec now);

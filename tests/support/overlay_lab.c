@@ -78,7 +78,8 @@ static void packet(void *ctx, const struct node_id *peer, const uint8_t *data,
 {
 	struct end *e = ctx;
 
-	(void)data;
+	if (len > 1 && e->n_packets < sizeof e->marks)
+		e->marks[e->n_packets] = data[1];
 	e->n_packets++;
 	e->last_packet_len = len;
 	e->last_packet_from = *peer;
