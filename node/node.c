@@ -228,8 +228,10 @@ static void open_tun(struct node *n)
 	}
 	n->tun = tun_new(n->loop, link.fd, link.has_vnet, n->overlay->dests,
 			 n->services, &c->net, &c->self.id);
-	if (n->tun != NULL)
+	if (n->tun != NULL) {
+		tun_set_uso(n->tun, link.has_uso);
 		open_splicer(n);
+	}
 	services_tun_up(n->services);
 	log_info("TUN up: name=%s mtu=%u", link.name, mtu);
 }

@@ -24,7 +24,7 @@ struct tun {
 	struct dests *dests;
 	const struct services *services;
 	int fd;
-	bool has_vnet;
+	bool has_vnet, has_uso;
 	struct splicer *splicer; /* NULL: all goes as packets */
 	struct tun_ip ip;
 	struct tun_counts counts;
@@ -119,7 +119,7 @@ static void deliver(struct tun *t, const uint8_t *packet, size_t len)
 			break;
 		}
 	}
-	if (t->has_vnet && tun_merge_can(packet, len))
+	if (t->has_vnet && tun_merge_can(packet, len, t->has_uso))
 		tun_merge_add(merge_free(t), packet, len);
 	else
 		write_packet(t, packet, len);
@@ -516,6 +516,11 @@ struct tun *tun_new(struct loop *l, int fd, bool has_vnet, struct dests *d,
 	}
 	dest_set_packet_events(d, &events, t);
 	return t;
+}
+
+void tun_set_uso(struct tun *t, bool has_uso)
+{
+	t->has_uso = has_uso;
 }
 
 static void freed(uv_handle_t *h)

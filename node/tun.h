@@ -41,6 +41,8 @@ struct tun_counts {
 struct tun *tun_new(struct loop *l, int fd, bool has_vnet, struct dests *d,
 		    const struct services *services,
 		    const struct overlay_net *net, const struct node_id *self);
+/* From the start it is false: struct tun_link. */
+void tun_set_uso(struct tun *t, bool has_uso);
 /* Takes itself out of `d`'s packet events.  The resets of flows that were
  * spliced until now still reach their apps. */
 void tun_free(struct tun *t); /* NULL is allowed */

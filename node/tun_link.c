@@ -237,7 +237,7 @@ static void explain(char *why, size_t cap, const char *what, int rv)
 #endif
 
 /* The most that the kernel knows; without any it still prepends the header. */
-static void ask_offload(int fd)
+static void ask_offload(struct tun_link *t)
 {
 	static const unsigned wishes[] = {
 		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN |
@@ -247,8 +247,10 @@ static void ask_offload(int fd)
 	};
 
 	for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
-		if (ioctl(fd, TUNSETOFFLOAD, wishes[i]) == 0)
+		if (ioctl(t->fd, TUNSETOFFLOAD, wishes[i]) == 0) {
+			t->has_uso = i == 0;
 			return;
+		}
 }
 
 static int device_open(struct tun_link *t, const char *name, bool offload,
@@ -268,6 +270,7 @@ static int device_open(struct tun_link *t, const char *name, bool offload,
 	if (offload)
 		req.ifr_flags |= IFF_VNET_HDR;
 	t->has_vnet = offload;
+	t->has_uso = false;
 	t->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (t->fd < 0) {
 		rv = -errno;
@@ -283,7 +286,7 @@ static int device_open(struct tun_link *t, const char *name, bool offload,
 	}
 	memcpy(t->name, req.ifr_name, sizeof t->name);
 	if (offload)
-		ask_offload(t->fd);
+		ask_offload(t);
 	return 0;
 }
 

@@ -13,6 +13,7 @@ struct tun_link {
 	int fd;
 	char name[IF_NAMESIZE];
 	bool has_vnet; /* a virtio_net_hdr is before each packet */
+	bool has_uso;  /* it may stand for several of UDP */
 };
 
 /* `offload`: the kernel may hand us many packets as one, and checksums undone

@@ -26,6 +26,7 @@ enum {
 	UDP_BYTES = 8, /* RFC 768 */
 	UDP_LENGTH_AT = 4,
 	UDP_SUM_AT = 6,
+	UDP_PIECES_MAX = 64, /* what Linux takes from a program at once */
 };
 
 static uint16_t get16(const uint8_t *p)
@@ -269,13 +270,27 @@ void tun_split_advance(struct tun_split *s)
 
 /* ---- putting together --------------------------------------------------- */
 
-/* Bytes of the headers of a TCP packet that carries data and no news but an
- * acknowledgement; 0: it is none. */
+static size_t mergeable_udp(const uint8_t *packet, size_t len)
+{
+	const uint8_t *udp = packet + IP6_BYTES;
+
+	if (len <= IP6_BYTES + UDP_BYTES ||
+	    get16(packet + IP6_LENGTH_AT) != len - IP6_BYTES ||
+	    get16(udp + UDP_LENGTH_AT) != len - IP6_BYTES ||
+	    get16(udp + UDP_SUM_AT) == 0)
+		return 0;
+	return IP6_BYTES + UDP_BYTES;
+}
+
+/* Bytes of the headers of a UDP packet, or of a TCP packet that carries data
+ * and no news but an acknowledgement; 0: it is none. */
 static size_t mergeable(const uint8_t *packet, size_t len)
 {
 	uint8_t flags;
 	size_t n;
 
+	if (len > IP6_BYTES && packet[IP6_NEXT_AT] == IPPROTO_UDP)
+		return mergeable_udp(packet, len);
 	if (len < IP6_BYTES + TCP_BYTES || packet[IP6_NEXT_AT] != IPPROTO_TCP)
 		return 0;
 	n = transport_bytes(packet, len, IPPROTO_TCP);
@@ -286,9 +301,10 @@ static size_t mergeable(const uint8_t *packet, size_t len)
 	return IP6_BYTES + n;
 }
 
-bool tun_merge_can(const uint8_t *packet, size_t len)
+bool tun_merge_can(const uint8_t *packet, size_t len, bool has_uso)
 {
-	return mergeable(packet, len) != 0;
+	return mergeable(packet, len) != 0 &&
+	       (has_uso || packet[IP6_NEXT_AT] != IPPROTO_UDP);
 }
 
 static bool same_flow(const uint8_t *a, const uint8_t *b)
@@ -306,11 +322,26 @@ static bool same_headers(const uint8_t *a, const uint8_t *b, size_t n)
 	const size_t ack = TCP_SEQ_AT + 4, window = TCP_FLAGS_AT + 1;
 	const size_t rest = TCP_SUM_AT + 2;
 
-	return memcmp(a, b, IP6_LENGTH_AT) == 0 &&
-	       a[IP6_NEXT_AT + 1] == b[IP6_NEXT_AT + 1] &&
-	       memcmp(ta + ack, tb + ack, TCP_FLAGS_AT - ack) == 0 &&
-	       memcmp(ta + window, tb + window, TCP_SUM_AT - window) == 0 &&
-	       memcmp(ta + rest, tb + rest, n - IP6_BYTES - rest) == 0;
+	if (memcmp(a, b, IP6_LENGTH_AT) != 0 ||
+	    a[IP6_NEXT_AT + 1] != b[IP6_NEXT_AT + 1])
+		return false;
+	return a[IP6_NEXT_AT] == IPPROTO_UDP ||
+	       (memcmp(ta + ack, tb + ack, TCP_FLAGS_AT - ack) == 0 &&
+		memcmp(ta + window, tb + window, TCP_SUM_AT - window) == 0 &&
+		memcmp(ta + rest, tb + rest, n - IP6_BYTES - rest) == 0);
+}
+
+static bool is_next(const struct tun_merge *m, const uint8_t *packet)
+{
+	if (packet[IP6_NEXT_AT] == IPPROTO_UDP)
+		return m->n_pieces < UDP_PIECES_MAX;
+	return get32(packet + IP6_BYTES + TCP_SEQ_AT) == m->next_seq;
+}
+
+static bool is_pushed(const uint8_t *packet)
+{
+	return packet[IP6_NEXT_AT] == IPPROTO_TCP &&
+	       (packet[IP6_BYTES + TCP_FLAGS_AT] & TCP_PSH) != 0;
 }
 
 static void start(struct tun_merge *m, const uint8_t *packet, size_t len,
@@ -323,7 +354,7 @@ static void start(struct tun_merge *m, const uint8_t *packet, size_t len,
 	m->n_pieces = 1;
 	m->next_seq =
 		get32(packet + IP6_BYTES + TCP_SEQ_AT) + (uint32_t)m->piece;
-	m->is_closed = (packet[IP6_BYTES + TCP_FLAGS_AT] & TCP_PSH) != 0;
+	m->is_closed = is_pushed(packet);
 }
 
 static void append(struct tun_merge *m, const uint8_t *packet, size_t n_payload)
@@ -332,7 +363,7 @@ static void append(struct tun_merge *m, const uint8_t *packet, size_t n_payload)
 	m->len += n_payload;
 	m->n_pieces++;
 	m->next_seq += (uint32_t)n_payload;
-	if ((packet[IP6_BYTES + TCP_FLAGS_AT] & TCP_PSH) != 0) {
+	if (is_pushed(packet)) {
 		m->packet[IP6_BYTES + TCP_FLAGS_AT] |= TCP_PSH;
 		m->is_closed = true;
 	}
@@ -352,12 +383,12 @@ enum tun_merge_verdict tun_merge_add(struct tun_merge *m, const uint8_t *packet,
 		start(m, packet, len, n_headers);
 		return TUN_MERGED;
 	}
-	if (len < IP6_BYTES + TCP_BYTES || packet[IP6_NEXT_AT] != IPPROTO_TCP ||
+	if (len < IP6_BYTES + UDP_BYTES ||
+	    packet[IP6_NEXT_AT] != m->packet[IP6_NEXT_AT] ||
 	    !same_flow(m->packet, packet))
 		return TUN_OTHER;
 	if (n_headers != m->n_headers || m->is_closed || n_payload > m->piece ||
-	    m->len + n_payload > TUN_PACKET_MAX ||
-	    get32(packet + IP6_BYTES + TCP_SEQ_AT) != m->next_seq ||
+	    m->len + n_payload > TUN_PACKET_MAX || !is_next(m, packet) ||
 	    !same_headers(m->packet, packet, n_headers))
 		return TUN_MUST_FLUSH;
 	append(m, packet, n_payload);
@@ -367,6 +398,8 @@ enum tun_merge_verdict tun_merge_add(struct tun_merge *m, const uint8_t *packet,
 size_t tun_merge_take(struct tun_merge *m, struct virtio_net_hdr *h)
 {
 	uint8_t *packet = m->packet;
+	uint8_t protocol = packet[IP6_NEXT_AT];
+	bool is_udp = protocol == IPPROTO_UDP;
 	size_t len = m->len;
 
 	m->len = 0;
@@ -374,13 +407,16 @@ size_t tun_merge_take(struct tun_merge *m, struct virtio_net_hdr *h)
 	if (m->n_pieces == 1)
 		return len;
 	put16(packet + IP6_LENGTH_AT, len - IP6_BYTES);
-	sum_store(packet + IP6_BYTES + TCP_SUM_AT,
-		  sum_fold(sum_pseudo(packet, IPPROTO_TCP, len - IP6_BYTES)));
+	if (is_udp)
+		put16(packet + IP6_BYTES + UDP_LENGTH_AT, len - IP6_BYTES);
+	sum_store(packet + IP6_BYTES + sum_offset(protocol),
+		  sum_fold(sum_pseudo(packet, protocol, len - IP6_BYTES)));
 	h->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	h->gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
+	h->gso_type =
+		is_udp ? VIRTIO_NET_HDR_GSO_UDP_L4 : VIRTIO_NET_HDR_GSO_TCPV6;
 	h->gso_size = (uint16_t)m->piece;
 	h->hdr_len = (uint16_t)m->n_headers;
 	h->csum_start = IP6_BYTES;
-	h->csum_offset = TCP_SUM_AT;
+	h->csum_offset = (uint16_t)sum_offset(protocol);
 	return len;
 }

@@ -45,14 +45,14 @@ void tun_split_advance(struct tun_split *s);
 
 /* ---- in: putting together ---- */
 
-/* One TCP flow's packets that follow each other. */
+/* One TCP or UDP flow's packets that follow each other. */
 struct tun_merge {
 	size_t len; /* 0: empty */
 	size_t n_headers;
 	size_t piece;
 	size_t n_pieces;
-	uint32_t next_seq;
-	bool is_closed; /* the last piece was short, or pushed */
+	uint32_t next_seq; /* TCP */
+	bool is_closed;    /* the last piece was short, or pushed */
 	uint8_t packet[TUN_PACKET_MAX + 1];
 };
 
@@ -63,8 +63,8 @@ enum tun_merge_verdict {
 };
 enum tun_merge_verdict tun_merge_add(struct tun_merge *m, const uint8_t *packet,
 				     size_t len);
-/* Whether a packet could begin or continue a merge at all. */
-bool tun_merge_can(const uint8_t *packet, size_t len);
+/* Whether a packet could begin a merge at all; `has_uso`: one of UDP may. */
+bool tun_merge_can(const uint8_t *packet, size_t len, bool has_uso);
 /* Makes the packet ready to be written behind `h`, and empties the merge: its
  * bytes stay where they are until the next add. */
 size_t tun_merge_take(struct tun_merge *m, struct virtio_net_hdr *h);

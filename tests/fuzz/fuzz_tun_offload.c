@@ -36,7 +36,7 @@ static void put_together(const uint8_t *data, size_t len, size_t each)
 	m.len = 0;
 	while (len > 0) {
 		size_t n = len < each ? len : each;
-		bool can = tun_merge_can(data, n);
+		bool can = tun_merge_can(data, n, true);
 
 		if (tun_merge_add(&m, data, n) == TUN_MERGED) {
 			assert(can);

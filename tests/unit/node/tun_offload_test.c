@@ -358,6 +358,80 @@ static void what_was_cut_is_put_together_again(void **state)
 	free(m);
 }
 
+/* With the ports and the checksum that udp_packet() leaves out. */
+static size_t good_udp(uint8_t *p, size_t payload, uint16_t port)
+{
+	size_t len = udp_packet(p, payload);
+
+	put16(p + IP6 + 2, port);
+	put16(p + UDP_SUM,
+	      (uint16_t)~fold(add_words(pseudo(p, len), p + IP6, len - IP6)));
+	return len;
+}
+
+static void udp_packets_of_a_size_are_put_together(void **state)
+{
+	struct tun_merge *m = new_merge();
+	struct virtio_net_hdr h;
+	struct tun_split s;
+	uint8_t packet[2048], out[2048];
+	size_t len, n = 0;
+
+	(void)state;
+	for (int i = 0; i < 9; i++) {
+		len = good_udp(packet, i == 8 ? 60 : 100, 7);
+		assert_int_equal(tun_merge_add(m, packet, len), TUN_MERGED);
+	}
+	/* A short one is the last. */
+	len = good_udp(packet, 60, 7);
+	assert_int_equal(tun_merge_add(m, packet, len), TUN_MUST_FLUSH);
+	len = tun_merge_take(m, &h);
+	assert_int_equal(len, IP6 + UDP + 8 * 100 + 60);
+	assert_int_equal(h.gso_type, VIRTIO_NET_HDR_GSO_UDP_L4);
+	assert_int_equal(h.gso_size, 100);
+	assert_int_equal(h.csum_start, IP6);
+	assert_int_equal(h.csum_offset, UDP_SUM - IP6);
+	assert_true(tun_split_begin(&s, &h, m->packet, len));
+	for (; !tun_split_is_done(&s); tun_split_advance(&s)) {
+		const uint8_t *piece = tun_split_get(&s, out, sizeof out, &len);
+
+		assert_int_equal(len, good_udp(packet, n < 8 ? 100 : 60, 7));
+		assert_memory_equal(piece, packet, len);
+		n++;
+	}
+	assert_int_equal(n, 9);
+	free(m);
+}
+
+static void udp_that_differs_is_not_put_together(void **state)
+{
+	struct tun_merge *m = new_merge();
+	uint8_t packet[2048];
+	size_t len, n = 0;
+
+	(void)state;
+	len = good_udp(packet, 100, 7);
+	assert_int_equal(tun_merge_add(m, packet, len), TUN_MERGED);
+	/* Larger, of another class, without data: none may overtake. */
+	len = good_udp(packet, 101, 7);
+	assert_int_equal(tun_merge_add(m, packet, len), TUN_MUST_FLUSH);
+	len = good_udp(packet, 100, 7);
+	packet[1] ^= 0x10;
+	assert_int_equal(tun_merge_add(m, packet, len), TUN_MUST_FLUSH);
+	len = good_udp(packet, 0, 7);
+	assert_int_equal(tun_merge_add(m, packet, len), TUN_MUST_FLUSH);
+	len = good_udp(packet, 100, 8);
+	assert_int_equal(tun_merge_add(m, packet, len), TUN_OTHER);
+	len = tcp_packet(packet, 5, ACK, 100);
+	assert_int_equal(tun_merge_add(m, packet, len), TUN_OTHER);
+	/* As many as Linux takes. */
+	len = good_udp(packet, 100, 7);
+	while (tun_merge_add(m, packet, len) == TUN_MERGED)
+		n++;
+	assert_int_equal(n, 63);
+	free(m);
+}
+
 static void one_packet_alone_goes_as_it_came(void **state)
 {
 	struct tun_merge *m = new_merge();
@@ -524,14 +598,22 @@ static void what_carries_no_data_begins_nothing(void **state)
 	uint8_t packet[2048];
 
 	(void)state;
-	assert_true(tun_merge_can(packet, tcp_packet(packet, 1, ACK, 1)));
-	assert_false(tun_merge_can(packet, tcp_packet(packet, 1, ACK, 0)));
-	assert_false(tun_merge_can(packet, tcp_packet(packet, 1, 0x02, 10)));
+	assert_true(
+		tun_merge_can(packet, tcp_packet(packet, 1, ACK, 1), false));
 	assert_false(
-		tun_merge_can(packet, tcp_packet(packet, 1, ACK | 0x04, 10)));
-	assert_false(tun_merge_can(packet, tcp_packet(packet, 1, ACK, 10) - 1));
-	assert_false(tun_merge_can(packet, udp_packet(packet, 10)));
-	assert_false(tun_merge_can(packet, 10));
+		tun_merge_can(packet, tcp_packet(packet, 1, ACK, 0), false));
+	assert_false(
+		tun_merge_can(packet, tcp_packet(packet, 1, 0x02, 10), false));
+	assert_false(tun_merge_can(
+		packet, tcp_packet(packet, 1, ACK | 0x04, 10), false));
+	assert_false(tun_merge_can(packet, tcp_packet(packet, 1, ACK, 10) - 1,
+				   false));
+	assert_false(tun_merge_can(packet, udp_packet(packet, 10), true));
+	assert_true(tun_merge_can(packet, good_udp(packet, 10, 1), true));
+	assert_false(tun_merge_can(packet, good_udp(packet, 10, 1), false));
+	assert_false(tun_merge_can(packet, good_udp(packet, 0, 1), true));
+	assert_false(tun_merge_can(packet, good_udp(packet, 10, 1) - 1, true));
+	assert_false(tun_merge_can(packet, 10, true));
 }
 
 int main(void)
@@ -544,6 +626,8 @@ int main(void)
 		cmocka_unit_test(headers_that_do_not_fit_are_refused),
 		cmocka_unit_test(a_piece_over_the_room_is_refused),
 		cmocka_unit_test(what_was_cut_is_put_together_again),
+		cmocka_unit_test(udp_packets_of_a_size_are_put_together),
+		cmocka_unit_test(udp_that_differs_is_not_put_together),
 		cmocka_unit_test(one_packet_alone_goes_as_it_came),
 		cmocka_unit_test(only_what_follows_is_put_together),
 		cmocka_unit_test(nothing_follows_a_push_or_a_short_one),
