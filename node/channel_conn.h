@@ -91,17 +91,12 @@ struct direct {          /* packets past the session: channel_direct.c */
 	unsigned n_past; /* a server's: how many in a row were not direct */
 };
 
-#define CHANNEL_CAME 64
-
 struct channel {
 	struct channels *set;
 	struct channel *prev, *next;
 	struct quic *quic;
 	struct lane *lane; /* NULL: stranded */
 	struct lane *also; /* is sent copies; NULL: none */
-	/* The ends of packets that came last, by which a copy is known. */
-	uint64_t came[CHANNEL_CAME];
-	unsigned n_came;
 	struct node_id peer;
 	circuit_no lane_before;
 	struct direct direct;

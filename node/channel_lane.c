@@ -107,31 +107,14 @@ void channels_circuit_down(struct channels *set, circuit_no circuit)
 
 /* ---- packets in ---- */
 
-static void read_packet(struct channel *c, const uint8_t *data, size_t len)
+/* As quic_read(). */
+static bool read_packet(struct channel *c, const uint8_t *data, size_t len)
 {
 	ngtcp2_path path;
 
 	path = channel_path(c);
 	channel_mark(c);
-	quic_read(c->quic, &path, 0, data, len, loop_now(c->set->loop));
-}
-
-/* Whether it has come over another circuit before.  A packet ends with a tag
- * that no two have in common; QUIC itself would find out, but only after it was
- * decrypted, and the circuit was changed. */
-static bool is_copy(struct channel *c, const struct lane *l,
-		    const uint8_t *data, size_t len)
-{
-	uint64_t end;
-
-	if (len < sizeof end)
-		return false;
-	memcpy(&end, data + len - sizeof end, sizeof end);
-	for (unsigned i = 0; l != c->lane && i < CHANNEL_CAME; i++)
-		if (c->came[i] == end)
-			return true;
-	c->came[c->n_came++ % CHANNEL_CAME] = end;
-	return false;
+	return quic_read(c->quic, &path, 0, data, len, loop_now(c->set->loop));
 }
 
 /* A short packet whose id nobody has.  It may tell that a channel is gone at
@@ -155,6 +138,12 @@ static void handle_stray(struct channels *set, struct lane *l,
 	channels_send_small(set, l, packet, n);
 }
 
+/* Of the handshake, before which there is nobody to follow. */
+static bool is_long(const uint8_t *packet)
+{
+	return (packet[0] & 0x80) != 0;
+}
+
 static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
 		    size_t len)
 {
@@ -162,6 +151,7 @@ static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
 	ngtcp2_pkt_hd hd;
 	struct quic *quic;
 	struct channel *c;
+	bool is_new;
 
 	switch (quic_table_find(set->table, data, len, &quic, &hd, &vc)) {
 	case QUIC_FOUND:
@@ -190,15 +180,16 @@ static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
 		set->counters.n_wrong_peer++;
 		return;
 	}
-	/* The server follows the client from circuit to circuit; of two at a
-	 * time it takes the one that brings a packet first. */
-	if (!c->is_client && is_copy(c, l, data, len)) {
-		set->counters.n_copies++;
+	is_new = read_packet(c, data, len);
+	if (c->is_ending)
 		return;
-	}
-	if (!c->is_client)
+	/* The server follows the client from circuit to circuit; of two at a
+	 * time it takes the one that brings a packet first.  Only the client
+	 * itself can lead it: a relay may bring copies, and what it likes. */
+	if (!c->is_client && (is_new || is_long(data)))
 		set_lane(c, l);
-	read_packet(c, data, len);
+	else if (!c->is_client)
+		set->counters.n_copies++;
 	if (c->lane == l)
 		channel_direct_heard(c, false);
 }
