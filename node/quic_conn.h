@@ -1,4 +1,4 @@
-/* The inside of a connection; for quic.c and quic_callbacks.c only. */
+/* The inside of a connection; for quic*.c only. */
 #pragma once
 
 #include <ngtcp2/ngtcp2_crypto.h>

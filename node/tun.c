@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node/tun_offload.h"
+#include "node/tun_write.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/limits.h"
@@ -24,7 +25,7 @@ struct tun {
 	struct dests *dests;
 	const struct services *services;
 	int fd;
-	bool has_vnet, has_uso;
+	bool has_vnet;
 	struct splicer *splicer; /* NULL: all goes as packets */
 	struct tun_ip ip;
 	struct tun_counts counts;
@@ -36,93 +37,15 @@ struct tun {
 	struct node_id stuck[TUN_STUCK_MAX]; /* oldest first */
 	uint8_t packet[PACKET_BYTES];
 	uint8_t piece[PIECE_BYTES];
-	size_t next_merge; /* the one that gives way */
-	struct tun_merge merges[TUN_MERGES];
+	struct tun_writer writer;
 };
 
 /* ---- towards the app ---- */
 
-static bool write_behind(struct tun *t, const struct virtio_net_hdr *h,
-			 const uint8_t *packet, size_t len)
-{
-	struct iovec iov[2] = {
-		{ (void *)(uintptr_t)h, sizeof *h },
-		{ (void *)(uintptr_t)packet, len },
-	};
-	int skip = t->has_vnet ? 0 : 1;
-
-	return writev(t->fd, iov + skip, 2 - skip) ==
-	       (ssize_t)(len + (t->has_vnet ? sizeof *h : 0));
-}
-
-static void write_packet(struct tun *t, const uint8_t *packet, size_t len)
-{
-	static const struct virtio_net_hdr plain;
-
-	if (write_behind(t, &plain, packet, len))
-		t->counts.n_written++;
-	else
-		t->counts.n_write_failed++;
-}
-
-static void write_merge(struct tun *t, struct tun_merge *m)
-{
-	size_t n_pieces = m->n_pieces;
-	struct virtio_net_hdr h;
-	size_t len = tun_merge_take(m, &h);
-
-	if (!write_behind(t, &h, m->packet, len)) {
-		t->counts.n_write_failed += n_pieces;
-		return;
-	}
-	t->counts.n_written += n_pieces;
-	if (n_pieces > 1)
-		t->counts.n_written_large++;
-}
-
 void tun_flush(struct tun *t)
 {
-	if (t == NULL)
-		return;
-	for (size_t i = 0; i < TUN_MERGES; i++)
-		if (t->merges[i].len > 0)
-			write_merge(t, &t->merges[i]);
-}
-
-static struct tun_merge *merge_free(struct tun *t)
-{
-	struct tun_merge *m;
-
-	for (size_t i = 0; i < TUN_MERGES; i++)
-		if (t->merges[i].len == 0)
-			return &t->merges[i];
-	m = &t->merges[t->next_merge++ % TUN_MERGES];
-	write_merge(t, m);
-	return m;
-}
-
-/* Packets of a flow stay in their order. */
-static void deliver(struct tun *t, const uint8_t *packet, size_t len)
-{
-	for (size_t i = 0; t->has_vnet && i < TUN_MERGES; i++) {
-		struct tun_merge *m = &t->merges[i];
-
-		if (m->len == 0)
-			continue;
-		switch (tun_merge_add(m, packet, len)) {
-		case TUN_MERGED:
-			return;
-		case TUN_MUST_FLUSH:
-			write_merge(t, m);
-			break;
-		case TUN_OTHER:
-			break;
-		}
-	}
-	if (t->has_vnet && tun_merge_can(packet, len, t->has_uso))
-		tun_merge_add(merge_free(t), packet, len);
-	else
-		write_packet(t, packet, len);
+	if (t != NULL)
+		tun_write_flush(&t->writer);
 }
 
 static void unreachable(void *ctx, const uint8_t *packet, size_t len);
@@ -135,14 +58,16 @@ static void tell_app(struct tun *t, enum icmp6_error error, size_t mtu,
 				 packet, len, loop_now(t->loop));
 
 	if (n > 0)
-		write_packet(t, out, n);
+		tun_write_packet(&t->writer, out, n);
 }
 
 /* ---- flows that end here ---- */
 
 static void write_for_splicer(void *ctx, const uint8_t *packet, size_t len)
 {
-	write_packet(ctx, packet, len);
+	struct tun *t = ctx;
+
+	tun_write_packet(&t->writer, packet, len);
 }
 
 static void pass_for_splicer(void *ctx, const struct node_id *peer,
@@ -187,7 +112,7 @@ static void write_back(struct tun *t, const struct virtio_net_hdr *h,
 	t->counts.n_read += n;
 	if (n > 1)
 		t->counts.n_read_large++;
-	if (!write_behind(t, h, t->packet, len)) {
+	if (!tun_write_behind(&t->writer, h, t->packet, len)) {
 		t->counts.n_write_failed += n;
 		return;
 	}
@@ -453,7 +378,7 @@ static void packet_in(void *ctx, const struct node_id *peer,
 	    splicer_claims(t->splicer, peer, packet, len))
 		return;
 	if (verdict == TUN_PASS)
-		deliver(t, packet, len);
+		tun_write_merged(&t->writer, packet, len);
 	else if (tun_ip_error_of(&error, TUN_IN, verdict))
 		tell_peer(t, peer, error, packet, len);
 }
@@ -504,6 +429,9 @@ struct tun *tun_new(struct loop *l, int fd, bool has_vnet, struct dests *d,
 	t->loop = l;
 	t->fd = fd;
 	t->has_vnet = has_vnet;
+	t->writer.fd = fd;
+	t->writer.has_vnet = has_vnet;
+	t->writer.counts = &t->counts;
 	t->dests = d;
 	t->services = services;
 	tun_ip_init(&t->ip, net, self, hash_key, allow, t, loop_now(l));
@@ -520,7 +448,7 @@ struct tun *tun_new(struct loop *l, int fd, bool has_vnet, struct dests *d,
 
 void tun_set_uso(struct tun *t, bool has_uso)
 {
-	t->has_uso = has_uso;
+	t->writer.has_uso = has_uso;
 }
 
 static void freed(uv_handle_t *h)
