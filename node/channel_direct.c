@@ -105,6 +105,9 @@ void channels_receive_direct(struct channels *set, struct quic *q,
 	from = circuit_from(c, path);
 	if (from == NULL) {
 		set->counters.n_direct_refused++;
+		from = single_hop(c, c->lane);
+		if (from != NULL)
+			sessions_direct_strayed(set->sessions, from->session);
 		return;
 	}
 	hop = *from;

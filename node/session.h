@@ -146,6 +146,9 @@ void sessions_direct_sent(struct sessions *set, session_no s, size_t len);
 /* A path test finds that packets to this neighbour, or from it, are lost: those
  * that are direct may be so alone, and for some time none go. */
 void sessions_direct_doubt(struct sessions *set, const struct node_id *peer);
+/* One came from somewhere else: the peer may have moved there, of which the
+ * session itself hears a little later. */
+void sessions_direct_strayed(struct sessions *set, session_no s);
 /* One came in, and its seal held. */
 void sessions_direct_heard(struct sessions *set, session_no s, size_t len);
 

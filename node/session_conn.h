@@ -40,6 +40,7 @@ struct session {
 	nsec asked, asked_held_up;
 	bool is_doubted; /* it must answer soon */
 	nsec refused;    /* since when nobody is said to listen there; 0 */
+	nsec strayed;    /* a direct packet came from where it is not */
 	nsec last_load;  /* the last circuit packet sent */
 	struct link_meter meter;
 	struct msg_link told;

@@ -54,7 +54,7 @@ nsec session_dead_at(struct session *s, nsec now)
 	}
 	rtt = m.rtt + 4 * m.rttvar;
 	at = s->asked + patience(s, rtt, now);
-	if (s->refused != 0)
+	if (s->refused != 0 && now - s->strayed >= DEAD_LOADED_NS)
 		at = time_min(at, s->refused + REFUSED_RTTS * rtt + REFUSED_NS);
 	/* While we did not run, nobody could answer. */
 	return at + (held_up - s->asked_held_up);

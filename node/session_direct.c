@@ -149,6 +149,16 @@ void sessions_direct_sent(struct sessions *set, session_no no, size_t len)
 		loop_timer_set(set->loop, &s->watch, now + WATCH_NS);
 }
 
+/* Nobody listens where the peer was, and that is no wonder.  Who forges this
+ * has us wait as if the system had said nothing. */
+void sessions_direct_strayed(struct sessions *set, session_no no)
+{
+	struct session *s = session_by_no(set, no);
+
+	if (s != NULL)
+		s->strayed = loop_now(set->loop);
+}
+
 void sessions_direct_heard(struct sessions *set, session_no no, size_t len)
 {
 	struct session *s = session_by_no(set, no);
