@@ -126,7 +126,7 @@ static void roots_die(struct plan *p)
 struct liar {
 	struct lab *l;
 	size_t node;
-	bool lies_of_size, lies_of_records;
+	uint32_t size; /* that it tells; 0: the true one */
 	unsigned n_replies, n_sizes;
 };
 
@@ -156,20 +156,21 @@ static void deny(const struct liar *x, struct msg *m)
 	*m = (struct msg){ .type = MSG_NO_RECORD, .no_record = no };
 }
 
-/* The network has one node: who believes it floods. */
-static void belittle(struct liar *x, struct tree_root *root)
+/* Of one node: who believes it floods.  Of billions: who believes it looks for
+ * members that there are not, and waits for long. */
+static void tell_size(struct liar *x, struct tree_root *root)
 {
-	root->n_nodes = 1;
+	root->n_nodes = x->size;
 	x->n_sizes++;
 	tree_root_seal(root);
 	sign(x, root->sig, SIGN_TREE_ROOT, root->body, sizeof root->body);
 }
 
-static void belittle_beacon(struct liar *x, struct msg_beacon *b, size_t to)
+static void tell_size_in_beacon(struct liar *x, struct msg_beacon *b, size_t to)
 {
 	uint8_t chain[HASH_LEN], payload[TREE_HOP_PAYLOAD_BYTES];
 
-	belittle(x, &b->root);
+	tell_size(x, &b->root);
 	tree_chain_first(chain, &b->root);
 	tree_hop_payload(payload, chain, &mesh_identity(x->l->mesh, to)->id,
 			 b->hop[0].cost);
@@ -183,12 +184,12 @@ static bool lie(void *ctx, size_t from, size_t to, struct msg *m)
 
 	if (from != x->node)
 		return true;
-	if (x->lies_of_size && m->type == MSG_BEACON && m->beacon.n == 1)
-		belittle_beacon(x, &m->beacon, to);
-	if (x->lies_of_size && m->type == MSG_BEAT &&
+	if (x->size != 0 && m->type == MSG_BEACON && m->beacon.n == 1)
+		tell_size_in_beacon(x, &m->beacon, to);
+	if (x->size != 0 && m->type == MSG_BEAT &&
 	    id_equal(&m->beat.root.root, self))
-		belittle(x, &m->beat.root);
-	if (!x->lies_of_records || m->type != MSG_FOUND)
+		tell_size(x, &m->beat.root);
+	if (m->type != MSG_FOUND)
 		return true;
 	switch (x->n_replies++ % 3) {
 	case 0:
@@ -203,13 +204,10 @@ static bool lie(void *ctx, size_t from, size_t to, struct msg *m)
 	}
 }
 
-static void a_liar(struct plan *p, bool of_size, const char *what)
+static void a_liar(struct plan *p, uint32_t size, const char *what)
 {
 	struct lab *l = settled(p);
-	struct liar x = { .l = l,
-			  .node = lab_root(l, 0, 0),
-			  .lies_of_size = of_size,
-			  .lies_of_records = true };
+	struct liar x = { .l = l, .node = lab_root(l, 0, 0), .size = size };
 
 	if (x.node == SIZE_MAX) {
 		lab_free(l);
@@ -309,8 +307,10 @@ static void flapping(struct plan *p)
 void figures_attack(struct plan *p)
 {
 	roots_die(p);
-	a_liar(p, true,
+	a_liar(p, 1,
 	       "a root lies about the size of the network and about records");
-	a_liar(p, false, "a replica denies, spoils or withholds records");
+	a_liar(p, UINT32_MAX,
+	       "a root says there are 4 billion nodes and lies about records");
+	a_liar(p, 0, "a replica denies, spoils or withholds records");
 	flapping(p);
 }
