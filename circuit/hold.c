@@ -85,12 +85,7 @@ void hold_hops(const struct router *r, const struct held *k,
 
 static bool same_nodes(const struct circuit *c, const struct hop_list *path)
 {
-	if (c->n_hops != path->n)
-		return false;
-	for (size_t i = 0; i < path->n; i++)
-		if (!id_equal(&c->hops[i].id, &path->hop[i].id))
-			return false;
-	return true;
+	return path_equal(c->hops, c->n_hops, path);
 }
 
 bool hold_uses(struct router *r, const struct node_id *target,

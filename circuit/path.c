@@ -25,12 +25,12 @@ bool hop_equal(const struct hop *a, const struct hop *b)
 	       a->mtu == b->mtu && a->loss == b->loss && a->rate == b->rate;
 }
 
-bool path_equal(const struct hop_list *a, const struct hop_list *b)
+bool path_equal(const struct hop *hops, size_t n, const struct hop_list *b)
 {
-	if (a->n != b->n)
+	if (n != b->n)
 		return false;
-	for (size_t i = 0; i < a->n; i++)
-		if (!id_equal(&a->hop[i].id, &b->hop[i].id))
+	for (size_t i = 0; i < n; i++)
+		if (!id_equal(&hops[i].id, &b->hop[i].id))
 			return false;
 	return true;
 }

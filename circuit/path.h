@@ -21,7 +21,7 @@ bool path_is_simple(const struct node_id *origin, const struct hop *hops,
 		    size_t n);
 
 /* The same nodes in the same order, whatever the links between them. */
-bool path_equal(const struct hop_list *a, const struct hop_list *b);
+bool path_equal(const struct hop *hops, size_t n, const struct hop_list *b);
 
 /* At most half of `a`'s relays are relays of `b`; both end at one target. */
 bool path_is_apart(const struct hop_list *a, const struct hop_list *b);

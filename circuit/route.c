@@ -110,7 +110,8 @@ static bool make_room(struct router *r, struct route_set *set,
 
 	DL_FOREACH (set->routes, route) {
 		last = route;
-		if (!path_equal(&route->proof.hops, &p->hops))
+		if (!path_equal(route->proof.hops.hop, route->proof.hops.n,
+				&p->hops))
 			continue;
 		if (route->proof.expiry_ms >= p->expiry_ms)
 			return false;
