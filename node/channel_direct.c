@@ -59,7 +59,7 @@ void channel_direct_send(struct channel *c, uint8_t *data, size_t len)
 	uint8_t copy[CIRCUIT_MTU_MAX];
 
 	/* What belongs to the handshake still is seen by nobody. */
-	if ((data[0] & 0x80) != 0) {
+	if (quic_is_long(data)) {
 		memcpy(copy, data, len);
 		channel_send_packet(c, copy, len);
 		return;

@@ -138,12 +138,6 @@ static void handle_stray(struct channels *set, struct lane *l,
 	channels_send_small(set, l, packet, n);
 }
 
-/* Of the handshake, before which there is nobody to follow. */
-static bool is_long(const uint8_t *packet)
-{
-	return (packet[0] & 0x80) != 0;
-}
-
 static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
 		    size_t len)
 {
@@ -186,7 +180,7 @@ static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
 	/* The server follows the client from circuit to circuit; of two at a
 	 * time it takes the one that brings a packet first.  Only the client
 	 * itself can lead it: a relay may bring copies, and what it likes. */
-	if (!c->is_client && (is_new || is_long(data)))
+	if (!c->is_client && (is_new || quic_is_long(data)))
 		set_lane(c, l);
 	else if (!c->is_client)
 		set->counters.n_copies++;

@@ -95,6 +95,12 @@ enum quic_end quic_end(const struct quic *q);
 /* The same as a short English phrase. */
 const char *quic_end_text(const struct quic *q);
 
+/* A packet of the handshake: RFC 9000 17.2. */
+static inline bool quic_is_long(const uint8_t *packet)
+{
+	return (packet[0] & 0x80) != 0;
+}
+
 /* True if a channel's peer has sealed this very packet, it has a short header,
  * and it has not come before: what may be counted and believed. */
 bool quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "discovery/keyed_hash.h"
+#include "node/quic.h"
 #include "proto/base/mem.h"
 #include "proto/limits.h"
 
@@ -160,7 +161,7 @@ size_t quic_table_write_reset(struct quic_table *t, uint8_t *out, size_t cap,
 	ngtcp2_cid cid;
 	ngtcp2_ssize n;
 
-	if ((data[0] & 0x80) != 0 || len <= sizeof token + RANDOM_MIN)
+	if (quic_is_long(data) || len <= sizeof token + RANDOM_MIN)
 		return 0;
 	if (n_noise > len - 1 - sizeof token)
 		n_noise = len - 1 - sizeof token;
