@@ -7,6 +7,7 @@
 
 #include <utlist.h>
 
+#include "proto/base/be.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 
@@ -55,11 +56,6 @@ struct splicer {
 	struct bridge_set bridges;
 	struct splicer_counts counts;
 };
-
-static uint16_t port_at(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
 
 static union endpoint endpoint_of(const struct splicer *sp,
 				  const struct node_id *id, uint16_t port)
@@ -370,8 +366,8 @@ bool splicer_begin(struct splicer *sp, const struct node_id *peer,
 	s->flow = flow;
 	DL_APPEND(sp->all, s);
 	s->stream = dest_stream(sp->dests, peer, STREAM_TCP, "",
-				port_at(syn + TCP_DST_AT), &asking, s);
-	stream_set_source(s->stream, port_at(syn + TCP_SRC_AT));
+				be16_get(syn + TCP_DST_AT), &asking, s);
+	stream_set_source(s->stream, be16_get(syn + TCP_SRC_AT));
 	sweep_later(sp);
 	return true;
 }

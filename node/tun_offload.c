@@ -1,4 +1,5 @@
 #include "node/tun_offload.h"
+#include "proto/base/be.h"
 
 #include <netinet/in.h>
 #include <string.h>
@@ -28,28 +29,6 @@ enum {
 	UDP_SUM_AT = 6,
 	UDP_PIECES_MAX = 64, /* what Linux takes from a program at once */
 };
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put16(uint8_t *p, size_t x)
-{
-	p[0] = (uint8_t)(x >> 8);
-	p[1] = (uint8_t)x;
-}
-
-static void put32(uint8_t *p, uint32_t x)
-{
-	put16(p, x >> 16);
-	put16(p + 2, x);
-}
 
 /* ---- checksums: RFC 1071, words in the machine's own order -------------- */
 
@@ -108,7 +87,7 @@ static uint64_t sum_pseudo(const uint8_t *packet, uint8_t protocol, size_t len)
 	uint64_t sum =
 		sum_add(0, packet + IP6_ADDRESSES_AT, IP6_ADDRESSES_BYTES);
 
-	put32(tail, (uint32_t)len);
+	be32_put(tail, (uint32_t)len);
 	tail[7] = protocol;
 	return sum_add(sum, tail, sizeof tail);
 }
@@ -182,7 +161,7 @@ static bool begin_pieces(struct tun_split *s, const struct virtio_net_hdr *h,
 	s->transport = IP6_BYTES;
 	s->n_headers = IP6_BYTES + n;
 	s->piece = h->gso_size;
-	s->seq = get32(s->packet + IP6_BYTES + TCP_SEQ_AT);
+	s->seq = be32_get(s->packet + IP6_BYTES + TCP_SEQ_AT);
 	return true;
 }
 
@@ -231,7 +210,7 @@ static void set_tcp(const struct tun_split *s, uint8_t *tcp, bool is_last)
 {
 	uint8_t drop = 0;
 
-	put32(tcp + TCP_SEQ_AT, s->seq + (uint32_t)s->offset);
+	be32_put(tcp + TCP_SEQ_AT, s->seq + (uint32_t)s->offset);
 	if (!is_last)
 		drop |= TCP_FIN | TCP_PSH;
 	if (s->offset > 0)
@@ -253,12 +232,12 @@ const uint8_t *tun_split_get(const struct tun_split *s, uint8_t *out,
 	memcpy(out, s->packet, s->n_headers);
 	memcpy(out + s->n_headers, s->packet + s->n_headers + s->offset,
 	       n_payload);
-	put16(out + IP6_LENGTH_AT, *len - IP6_BYTES);
+	be16_put(out + IP6_LENGTH_AT, *len - IP6_BYTES);
 	if (s->protocol == IPPROTO_TCP)
 		set_tcp(s, transport, n_payload == payload_left(s));
 	else
-		put16(transport + UDP_LENGTH_AT, *len - IP6_BYTES);
-	put16(transport + sum_offset(s->protocol), 0);
+		be16_put(transport + UDP_LENGTH_AT, *len - IP6_BYTES);
+	be16_put(transport + sum_offset(s->protocol), 0);
 	complete(out, *len, s->transport, s->protocol);
 	return out;
 }
@@ -275,9 +254,9 @@ static size_t mergeable_udp(const uint8_t *packet, size_t len)
 	const uint8_t *udp = packet + IP6_BYTES;
 
 	if (len <= IP6_BYTES + UDP_BYTES ||
-	    get16(packet + IP6_LENGTH_AT) != len - IP6_BYTES ||
-	    get16(udp + UDP_LENGTH_AT) != len - IP6_BYTES ||
-	    get16(udp + UDP_SUM_AT) == 0)
+	    be16_get(packet + IP6_LENGTH_AT) != len - IP6_BYTES ||
+	    be16_get(udp + UDP_LENGTH_AT) != len - IP6_BYTES ||
+	    be16_get(udp + UDP_SUM_AT) == 0)
 		return 0;
 	return IP6_BYTES + UDP_BYTES;
 }
@@ -296,7 +275,7 @@ static size_t mergeable(const uint8_t *packet, size_t len)
 	n = transport_bytes(packet, len, IPPROTO_TCP);
 	flags = packet[IP6_BYTES + TCP_FLAGS_AT];
 	if (n == 0 || (flags & ~TCP_PSH) != TCP_ACK || IP6_BYTES + n >= len ||
-	    get16(packet + IP6_LENGTH_AT) != len - IP6_BYTES)
+	    be16_get(packet + IP6_LENGTH_AT) != len - IP6_BYTES)
 		return 0;
 	return IP6_BYTES + n;
 }
@@ -335,7 +314,7 @@ static bool is_next(const struct tun_merge *m, const uint8_t *packet)
 {
 	if (packet[IP6_NEXT_AT] == IPPROTO_UDP)
 		return m->n_pieces < UDP_PIECES_MAX;
-	return get32(packet + IP6_BYTES + TCP_SEQ_AT) == m->next_seq;
+	return be32_get(packet + IP6_BYTES + TCP_SEQ_AT) == m->next_seq;
 }
 
 static bool is_pushed(const uint8_t *packet)
@@ -353,7 +332,7 @@ static void start(struct tun_merge *m, const uint8_t *packet, size_t len,
 	m->piece = len - n_headers;
 	m->n_pieces = 1;
 	m->next_seq =
-		get32(packet + IP6_BYTES + TCP_SEQ_AT) + (uint32_t)m->piece;
+		be32_get(packet + IP6_BYTES + TCP_SEQ_AT) + (uint32_t)m->piece;
 	m->is_closed = is_pushed(packet);
 }
 
@@ -406,9 +385,9 @@ size_t tun_merge_take(struct tun_merge *m, struct virtio_net_hdr *h)
 	*h = (struct virtio_net_hdr){ 0 };
 	if (m->n_pieces == 1)
 		return len;
-	put16(packet + IP6_LENGTH_AT, len - IP6_BYTES);
+	be16_put(packet + IP6_LENGTH_AT, len - IP6_BYTES);
 	if (is_udp)
-		put16(packet + IP6_BYTES + UDP_LENGTH_AT, len - IP6_BYTES);
+		be16_put(packet + IP6_BYTES + UDP_LENGTH_AT, len - IP6_BYTES);
 	sum_store(packet + IP6_BYTES + sum_offset(protocol),
 		  sum_fold(sum_pseudo(packet, protocol, len - IP6_BYTES)));
 	h->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;

@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "discovery/keyed_hash.h"
+#include "proto/base/be.h"
 #include "proto/base/mem.h"
 #include "proto/limits.h"
 
@@ -86,28 +87,6 @@ struct tun_splice {
 	uint8_t hash_key[HASH_KEY_BYTES];
 };
 
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put16(uint8_t *p, size_t x)
-{
-	p[0] = (uint8_t)(x >> 8);
-	p[1] = (uint8_t)x;
-}
-
-static void put32(uint8_t *p, uint32_t x)
-{
-	put16(p, x >> 16);
-	put16(p + 2, x);
-}
-
 /* ---- packets ---- */
 
 /* The whole TCP header is there, directly behind that of IPv6. */
@@ -176,13 +155,14 @@ static void swap_addresses(uint8_t *packet)
 /* RFC 1624.  The addresses that change places leave the sum as it is. */
 static void mend_checksum(uint8_t *tcp, uint16_t src, uint16_t dst)
 {
-	uint32_t sum = (uint16_t)~get16(tcp + TCP_SUM_AT);
+	uint32_t sum = (uint16_t)~be16_get(tcp + TCP_SUM_AT);
 
-	sum += (uint16_t)~get16(tcp) + (uint32_t)(uint16_t)~get16(tcp + 2);
+	sum += (uint16_t)~be16_get(tcp) +
+	       (uint32_t)(uint16_t)~be16_get(tcp + 2);
 	sum += (uint32_t)src + dst;
 	while (sum > UINT16_MAX)
 		sum = (sum & UINT16_MAX) + (sum >> 16);
-	put16(tcp + TCP_SUM_AT, ~sum & UINT16_MAX);
+	be16_put(tcp + TCP_SUM_AT, ~sum & UINT16_MAX);
 }
 
 /* As if the far node had sent it to the conversation `to`. */
@@ -193,8 +173,8 @@ static void rewrite(uint8_t *packet, const struct key *to, bool is_partial)
 	swap_addresses(packet);
 	if (!is_partial)
 		mend_checksum(tcp, to->their_port, to->our_port);
-	put16(tcp, to->their_port);
-	put16(tcp + 2, to->our_port);
+	be16_put(tcp, to->their_port);
+	be16_put(tcp + 2, to->our_port);
 }
 
 /* ---- the table ---- */
@@ -314,8 +294,8 @@ struct tun_splice_flow *tun_splice_hold(struct tun_splice *t,
 					const uint8_t *syn, size_t len,
 					nsec now)
 {
-	struct key key =
-		key_of(peer, get16(syn + TCP_AT), get16(syn + TCP_AT + 2));
+	struct key key = key_of(peer, be16_get(syn + TCP_AT),
+				be16_get(syn + TCP_AT + 2));
 	struct tun_splice_flow *f = flow_new(t, &key, now);
 
 	if (f == NULL)
@@ -433,7 +413,8 @@ enum tun_splice_verdict tun_splice_out(struct tun_splice *t,
 
 	if (!is_tcp(packet, *len))
 		return TUN_SPLICE_NONE;
-	key = key_of(peer, get16(packet + TCP_AT), get16(packet + TCP_AT + 2));
+	key = key_of(peer, be16_get(packet + TCP_AT),
+		     be16_get(packet + TCP_AT + 2));
 	h = half_find(t, &key);
 	if (h != NULL && flags_of(packet) == TCP_SYN && is_free(t, &key))
 		h = NULL;
@@ -449,7 +430,8 @@ bool tun_splice_claims(struct tun_splice *t, const struct node_id *peer,
 
 	if (t->halves == NULL || !is_tcp(packet, len))
 		return false;
-	key = key_of(peer, get16(packet + TCP_AT + 2), get16(packet + TCP_AT));
+	key = key_of(peer, be16_get(packet + TCP_AT + 2),
+		     be16_get(packet + TCP_AT));
 	if (half_find(t, &key) == NULL)
 		return false;
 	t->counts.n_foreign++;
@@ -469,7 +451,7 @@ static uint16_t checksum(const uint8_t *packet, size_t len)
 	uint32_t sum = IPPROTO_TCP + (uint32_t)(len - TCP_AT);
 
 	for (size_t i = IP6_SRC_AT; i + 1 < len; i += 2)
-		sum += get16(packet + i);
+		sum += be16_get(packet + i);
 	while (sum > UINT16_MAX)
 		sum = (sum & UINT16_MAX) + (sum >> 16);
 	return (uint16_t)~sum;
@@ -480,19 +462,19 @@ size_t tun_splice_reset_write(uint8_t out[TUN_SPLICE_RESET_BYTES],
 			      const struct tun_splice_flow *f)
 {
 	uint8_t *tcp = out + TCP_AT;
-	uint32_t seq = get32(f->syn + TCP_AT + TCP_SEQ_AT);
+	uint32_t seq = be32_get(f->syn + TCP_AT + TCP_SEQ_AT);
 
 	memset(out, 0, TUN_SPLICE_RESET_BYTES);
 	memcpy(out, f->syn, TCP_AT);
 	swap_addresses(out);
-	put16(out + IP6_LENGTH_AT, TCP_BYTES);
+	be16_put(out + IP6_LENGTH_AT, TCP_BYTES);
 	out[IP6_HOP_LIMIT_AT] = HOP_LIMIT;
 	memcpy(tcp, f->syn + TCP_AT + 2, 2);
 	memcpy(tcp + 2, f->syn + TCP_AT, 2);
-	put32(tcp + TCP_ACK_AT, seq + 1);
+	be32_put(tcp + TCP_ACK_AT, seq + 1);
 	tcp[TCP_OFFSET_AT] = TCP_BYTES / 4 << 4;
 	tcp[TCP_FLAGS_AT] = TCP_RST | TCP_ACK;
-	put16(tcp + TCP_SUM_AT, checksum(out, TUN_SPLICE_RESET_BYTES));
+	be16_put(tcp + TCP_SUM_AT, checksum(out, TUN_SPLICE_RESET_BYTES));
 	return TUN_SPLICE_RESET_BYTES;
 }
 
@@ -503,7 +485,7 @@ struct tun_splice *tun_splice_new(const uint8_t secret[16])
 	struct tun_splice *t = mem_new(t);
 
 	memcpy(t->hash_key, secret, sizeof t->hash_key);
-	t->next_port = get16(secret);
+	t->next_port = be16_get(secret);
 	return t;
 }
 
