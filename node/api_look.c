@@ -197,6 +197,9 @@ static json_t *link_object(const struct node *n, const struct session_info *s)
 	json_object_set_new(o, "is_direct", json_boolean(s->is_direct));
 	json_object_set_new(o, "rx_direct_packets", integer(s->n_direct_in));
 	json_object_set_new(o, "tx_direct_packets", integer(s->n_direct_out));
+	json_object_set_new(o, "is_sealing", json_boolean(s->is_sealing));
+	json_object_set_new(o, "rx_sealed_packets", integer(s->n_sealed_in));
+	json_object_set_new(o, "tx_sealed_packets", integer(s->n_sealed_out));
 	json_object_set_new(o, "queued_packets", integer(s->n_queued));
 	json_object_set_new(o, "dropped_packets", integer(s->n_dropped));
 	return o;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "node/protect.h"
+#include "node/seal.h"
 #include "proto/base/log.h"
 #include "proto/endpoint.h"
 
@@ -58,6 +59,7 @@ struct config {
 		char state[CONFIG_TEXT_MAX];    /* default /var/lib/qanat */
 		enum transit transit;
 		bool direct;
+		enum seal_use sealed;
 		uint16_t flood_below; /* nodes */
 		enum protect_choice packet_protection;
 		uint16_t memory; /* MiB */

@@ -38,6 +38,9 @@ const struct config_key config_keys[] = {
 	{ "node", "direct", &config_on_off, AT(node.direct), .def = "on",
 	  .help = "send to neighbours without the session around it; off "
 		  "hides from the wire whether we talk or relay" },
+	{ "node", "sealed", &config_sealed, AT(node.sealed), .def = "auto",
+	  .help = "carry circuits past QUIC under the session's keys; auto: "
+		  "where a link carries much and is not full" },
 	{ "node", "flood-below", &config_number, AT(node.flood_below),
 	  .def = "64", .max = 4096, .unit = "nodes",
 	  .help = "smaller networks are searched by floods, larger ones by "

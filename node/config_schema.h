@@ -75,10 +75,10 @@ extern const struct config_section config_sections[];
 extern const size_t n_config_sections;
 
 extern const struct config_type config_on_off, config_transit, config_log_level,
-	config_protection, config_proto, config_number_or_auto, config_number,
-	config_short_name, config_path, config_device, config_group,
-	config_udp_listen, config_socks_listen, config_to, config_patterns,
-	config_addresses, config_allow;
+	config_protection, config_sealed, config_proto, config_number_or_auto,
+	config_number, config_short_name, config_path, config_device,
+	config_group, config_udp_listen, config_socks_listen, config_to,
+	config_patterns, config_addresses, config_allow;
 
 /* NULL if there is none. */
 const struct config_section *config_section_find(const char *name);

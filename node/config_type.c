@@ -128,6 +128,39 @@ const struct config_type config_protection = {
 	.print = protection_print,
 };
 
+static const char *const sealed_words[SEAL_USES] = {
+	[SEAL_AUTO] = "auto",
+	[SEAL_ALWAYS] = "always",
+	[SEAL_OFF] = "off",
+};
+
+static bool sealed_parse(void *base, const struct config_key *k,
+			 const char *text, char *why, size_t cap)
+{
+	for (int i = 0; i < SEAL_USES; i++) {
+		if (strcmp(text, sealed_words[i]) == 0) {
+			*(enum seal_use *)field(base, k) = (enum seal_use)i;
+			return true;
+		}
+	}
+	return refuse(why, cap, "not one of auto, always, off");
+}
+
+static bool sealed_print(FILE *f, const void *base, const struct config_key *k,
+			 size_t i)
+{
+	if (i > 0)
+		return false;
+	fputs(sealed_words[*(const enum seal_use *)field_read(base, k)], f);
+	return true;
+}
+
+const struct config_type config_sealed = {
+	.form = "auto | always | off",
+	.parse = sealed_parse,
+	.print = sealed_print,
+};
+
 static const struct {
 	const char *word;
 	uint8_t proto;

@@ -404,6 +404,7 @@ static int build(struct node *n, char *why, size_t why_cap)
 			.display_name = n->config.node.name,
 			.transit = n->config.node.transit != TRANSIT_OFF,
 			.direct = n->config.node.direct,
+			.sealed = n->config.node.sealed,
 			.flood_below = n->config.node.flood_below },
 		&overlay_events, n);
 	if (n->overlay == NULL) {

@@ -311,6 +311,7 @@ struct overlay *overlay_new(struct loop *l, const struct overlay_config *c,
 	o->sessions = sessions_new(l, o->tls, key, c->display_name, c->transit,
 				   &session_events, o);
 	sessions_set_direct(o->sessions, c->direct);
+	sessions_set_seal(o->sessions, c->sealed);
 	o->dests = dests_new(l, o->router);
 	derive_key(key, own->key, "qanat/v1/reset/channel");
 	o->channels = channels_new(l, o->tls, key, o->router, o->sessions,

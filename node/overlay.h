@@ -39,6 +39,7 @@ struct overlay_config {
 	size_t memory; /* bytes: the limit of the windows */
 	bool transit;
 	bool direct; /* packets of channels to neighbours past the session */
+	enum seal_use sealed; /* circuit packets past QUIC */
 	uint32_t flood_below; /* as in router_config */
 };
 

@@ -158,6 +158,9 @@ bool quic_sends(struct quic *q, const uint8_t *packet, size_t len);
  * choosing between duplicates. */
 #define QUIC_EXPORTED_BYTES 32
 const uint8_t *quic_exported(const struct quic *q);
+/* Another secret that only both ends have, under a label of RFC 5705; in the
+ * callback `confirmed` and no later. */
+bool quic_export(struct quic *q, const char *label, uint8_t *out, size_t len);
 /* The largest UDP payload that the path is known to carry. */
 size_t quic_udp_payload(const struct quic *q);
 struct quic_measure {

@@ -158,13 +158,17 @@ static int update_key(ngtcp2_conn *conn, uint8_t *rx_secret, uint8_t *tx_secret,
 				  tx_iv, rx_secret_now, tx_secret_now, len);
 }
 
+bool quic_export(struct quic *q, const char *label, uint8_t *out, size_t len)
+{
+	return gnutls_prf_rfc5705(q->tls, strlen(label), label, 0, NULL, len,
+				  (char *)out) == 0;
+}
+
 static int confirmed(struct quic *q)
 {
-	static const char label[] = "EXPORTER-qanat-duplicate";
-
 	if (!q->peer.is_verified ||
-	    gnutls_prf_rfc5705(q->tls, sizeof label - 1, label, 0, NULL,
-			       sizeof q->exported, (char *)q->exported) < 0)
+	    !quic_export(q, "EXPORTER-qanat-duplicate", q->exported,
+			 sizeof q->exported))
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	if (q->state == QUIC_HANDSHAKE) {
 		q->state = QUIC_CONFIRMED;

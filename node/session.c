@@ -107,6 +107,7 @@ static void session_free(void *p)
 		}
 	}
 	quic_free(s->quic);
+	session_seal_free(s);
 	session_free_buffers(s);
 	free(s);
 }
@@ -131,6 +132,9 @@ static void fill_info(const struct session *s, struct session_info *out)
 		.n_packets_out = s->n_packets_out,
 		.n_direct_in = s->n_direct_in,
 		.n_direct_out = s->n_direct_out,
+		.is_sealing = s->is_sealing,
+		.n_sealed_in = s->n_sealed_in,
+		.n_sealed_out = s->n_sealed_out,
 		.dial = s->dial,
 		.dial_peer = s->dial_peer,
 		.end_text = quic_end_text(s->quic),

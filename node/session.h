@@ -14,6 +14,7 @@
 #include "circuit/router.h"
 #include "node/loop.h"
 #include "node/quic_tls.h"
+#include "node/seal.h"
 #include "node/udp.h"
 #include "proto/msg.h"
 #include "proto/packet.h"
@@ -30,6 +31,7 @@ struct session_info {
 	bool is_dialled; /* we are the client */
 	bool is_up;
 	bool is_direct;       /* both ends take direct packets */
+	bool is_sealing;      /* circuit packets go past QUIC now */
 	const uint8_t *chain; /* in `down`: verified, borrowed for the call */
 	size_t chain_len;
 	nsec confirmed; /* 0: still shaking hands */
@@ -38,6 +40,7 @@ struct session_info {
 	uint64_t n_bytes_in, n_bytes_out;     /* UDP payload */
 	uint64_t n_packets_in, n_packets_out; /* circuit packets */
 	uint64_t n_direct_in, n_direct_out;   /* of these, the direct ones */
+	uint64_t n_sealed_in, n_sealed_out;   /* and the sealed ones */
 	uint64_t n_dropped; /* circuit packets that waited too long, or that
 			       were too many */
 	size_t n_queued;
@@ -143,6 +146,9 @@ bool sessions_is_direct_from(const struct sessions *set, session_no s,
  * what is written there sessions_direct_sent() must be told next. */
 uint8_t *sessions_direct_space(struct sessions *set, session_no s, size_t len);
 void sessions_direct_sent(struct sessions *set, session_no s, size_t len);
+/* ---- sealed packets ---- protocol.md 2.9: circuit packets past QUIC. */
+void sessions_set_seal(struct sessions *set, enum seal_use use);
+
 /* A path test finds that packets to this neighbour, or from it, are lost: those
  * that are direct may be so alone, and for some time none go. */
 void sessions_direct_doubt(struct sessions *set, const struct node_id *peer);
@@ -164,7 +170,8 @@ struct session_counters {
 		n_dialled, n_refused, n_duplicate, n_frame_too_long,
 		n_stream_unexpected, n_packet_bad, n_queue_full, n_queue_late,
 		n_too_big, n_control_overflow, n_dead, n_cut, n_direct_doubted,
-		n_moved, n_gone, n_icmp, n_icmp_strange;
+		n_moved, n_gone, n_icmp, n_icmp_strange, n_seal_bad,
+		n_seal_seen, n_seal_unknown, n_seal_doubted;
 	uint64_t n_msg[MSG_VERDICTS];
 };
 const struct session_counters *sessions_counters(struct sessions *set);

@@ -192,6 +192,10 @@ void session_received(void *ctx, const struct udp_path *path, uint8_t ecn,
 	struct quic *quic;
 	struct session *s;
 
+	if (seal_is(data, len)) {
+		session_sealed_received(set, data, len);
+		return;
+	}
 	switch (quic_table_find(set->table, data, len, &quic, &hd, &vc)) {
 	case QUIC_FOUND:
 		s = quic_ctx(quic);

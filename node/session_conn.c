@@ -14,13 +14,19 @@ enum {
 	APP_ERROR_PROTOCOL = 1,
 };
 
-void session_mark(struct session *s)
+void session_mark_batch(struct session *s)
 {
 	if (s->is_dirty)
 		return;
 	s->is_dirty = true;
 	s->next_dirty = s->set->dirty;
 	s->set->dirty = s;
+}
+
+void session_mark(struct session *s)
+{
+	s->wants_quic = true;
+	session_mark_batch(s);
 }
 
 /* ---- control stream ---- */
@@ -138,7 +144,21 @@ static void send_hello(struct session *s)
 	m.hello.instance = s->set->instance;
 	m.hello.port = s->set->port;
 	m.hello.direct = s->set->direct;
+	m.hello.sealed = s->set->seal != SEAL_OFF ? s->no : 0;
 	session_send(s, &m);
+}
+
+static void handle_ping(struct session *s, const struct msg *m)
+{
+	struct msg reply = *m;
+
+	if (m->ping.is_reply) {
+		session_seal_counted(s, m->ping.token, m->ping.n_sealed);
+		return;
+	}
+	reply.ping.is_reply = true;
+	reply.ping.n_sealed = s->n_sealed_in;
+	session_send(s, &reply);
 }
 
 static enum msg_verdict handle_message(struct session *s, const struct msg *m)
@@ -149,18 +169,14 @@ static enum msg_verdict handle_message(struct session *s, const struct msg *m)
 		s->is_hello_received = true;
 		s->instance = m->hello.instance;
 		s->peer_direct = m->hello.direct;
+		s->peer_sealed = m->hello.sealed;
 		memcpy(s->name, m->hello.name, sizeof s->name);
 		return MSG_OK;
 	}
 	if (!s->is_hello_received)
 		return MSG_INVALID;
 	if (m->type == MSG_PING) {
-		if (!m->ping.is_reply) {
-			struct msg reply = *m;
-
-			reply.ping.is_reply = true;
-			session_send(s, &reply);
-		}
+		handle_ping(s, m);
 		return MSG_OK;
 	}
 	/* The peer has settled before us: it counts on us already. */
@@ -286,6 +302,23 @@ static bool write_now(struct session *s, const ngtcp2_vec *vec, size_t n)
 	return true;
 }
 
+enum way {
+	NOT_NOW, /* it must wait */
+	BY_QUIC,
+	PAST_QUIC,
+};
+
+/* A packet of the session where that may be, which measures the link; else past
+ * QUIC if both ends want it. */
+static enum way send_now(struct session *s, const ngtcp2_vec *vec, size_t n)
+{
+	bool seals = session_seals(s);
+
+	if ((!seals || session_sample_due(s)) && write_now(s, vec, n))
+		return BY_QUIC;
+	return seals && session_seal(s, vec, n) ? PAST_QUIC : NOT_NOW;
+}
+
 static size_t n_waiting(const struct session *s)
 {
 	return s->queue != NULL ? relay_queue_n(s->queue) : 0;
@@ -298,15 +331,18 @@ enum session_verdict session_send_packet(struct session *s,
 		{ (uint8_t *)(uintptr_t)p->header, p->header_len },
 		{ (uint8_t *)(uintptr_t)p->payload, p->len },
 	};
+	enum way way;
 
 	if (p->header_len + p->len + DATAGRAM_OVERHEAD >
 	    quic_udp_payload(s->quic)) {
 		s->set->counters.n_too_big++;
 		return SESSION_TOO_BIG;
 	}
-	session_mark(s);
 	s->last_load = loop_now(s->set->loop);
-	if (n_waiting(s) == 0 && write_now(s, vec, 2)) {
+	way = n_waiting(s) == 0 ? send_now(s, vec, 2) : NOT_NOW;
+	if (way != PAST_QUIC)
+		session_mark(s);
+	if (way != NOT_NOW) {
 		s->n_packets_out++;
 		return SESSION_SENT;
 	}
@@ -329,7 +365,7 @@ static void drain_queue(struct session *s)
 	while (relay_queue_next(s->queue, now, &b)) {
 		const ngtcp2_vec vec = { (uint8_t *)(uintptr_t)b.data, b.len };
 
-		if (!write_now(s, &vec, 1))
+		if (send_now(s, &vec, 1) == NOT_NOW)
 			break;
 		s->n_packets_out++;
 		relay_queue_sent(s->queue);
@@ -453,25 +489,34 @@ static peer_error session_error(const struct session *s)
 	}
 }
 
+static void put_batch(struct session *s)
+{
+	int rv;
+
+	if (s->batch == NULL)
+		return;
+	rv = udp_batch_put(s->set->udp, s->batch);
+	s->batch = NULL;
+	if (rv < 0)
+		session_send_failed(s, rv);
+}
+
 void session_flush(struct session *s)
 {
 	nsec now = loop_now(s->set->loop);
+	bool wants_quic = s->wants_quic;
 	nsec rest, look_again;
 
-	if (s->state != SESSION_ENDING)
+	s->wants_quic = false;
+	if (s->state != SESSION_ENDING && wants_quic)
 		quic_handle_timeout(s->quic, now);
-	if (s->state != SESSION_ENDING && quic_state(s->quic) < QUIC_CLOSING) {
+	if (s->state != SESSION_ENDING && wants_quic &&
+	    quic_state(s->quic) < QUIC_CLOSING) {
 		drain_queue(s);
 		write_rest(s);
 	}
-	if (s->batch != NULL) {
-		int rv = udp_batch_put(s->set->udp, s->batch);
-
-		s->batch = NULL;
-		if (rv < 0)
-			session_send_failed(s, rv);
-	}
-	if (s->state == SESSION_ENDING)
+	put_batch(s);
+	if (s->state == SESSION_ENDING || !wants_quic)
 		return;
 	if (quic_state(s->quic) >= QUIC_CLOSING) {
 		session_end(s, quic_end_text(s->quic), session_error(s));
@@ -488,6 +533,7 @@ static void confirmed(void *ctx)
 {
 	struct session *s = ctx;
 
+	session_seal_init(s);
 	session_confirmed(s);
 	if (s->state == SESSION_ENDING || quic_is_server(s->quic))
 		return;

@@ -60,7 +60,7 @@ struct session {
 	/* circuit packets */
 	struct relay_queue *queue; /* made when a packet has to wait */
 	struct udp_batch *batch;
-	bool is_dirty;
+	bool is_dirty, wants_quic;
 	struct session *next_dirty;
 
 	/* direct packets */
@@ -73,6 +73,21 @@ struct session {
 	nsec direct_doubted; /* until then none are sent */
 	unsigned n_doubts;
 
+	/* sealed packets */
+	uint8_t seal_secret[SEAL_SECRET_BYTES];
+	bool can_seal;        /* there is a secret */
+	struct seal *seal;    /* made for the first one */
+	uint32_t peer_sealed; /* its number of the session; 0: takes none */
+	bool is_sealing;      /* it is worth it, and nothing speaks against */
+	nsec seal_looked;     /* when that was decided */
+	nsec seal_asked;      /* when the peer was asked what has come */
+	/* By its last answer: how many had been sent, and had come. */
+	uint64_t seal_sent, seal_came;
+	uint64_t seal_seen; /* packets of both directions by then */
+	nsec seal_doubted;  /* until then none are sent */
+	unsigned n_seal_doubts;
+
+	uint64_t n_sealed_in, n_sealed_out;
 	uint64_t n_bytes_in, n_bytes_out, n_packets_in, n_packets_out;
 	uint64_t n_direct_in, n_direct_out;
 };
@@ -87,6 +102,7 @@ struct sessions {
 	void *ctx;
 	char display_name[NAME_BYTES_MAX + 1];
 	bool transit, direct;
+	enum seal_use seal;
 	uint8_t token_key[32];
 	uint64_t instance; /* ours */
 	uint16_t port, more_cost_100us;
@@ -101,6 +117,9 @@ struct sessions {
 extern const struct quic_events session_quic_events;
 
 void session_mark(struct session *s);
+/* What is in its batch goes out at the end of the turn, with no word of QUIC's.
+ */
+void session_mark_batch(struct session *s);
 /* Writes all that can be written and sets the timer. */
 void session_flush(struct session *s);
 void session_send(struct session *s, const struct msg *m);
@@ -115,6 +134,25 @@ struct msg_link session_link(const struct session *s);
 /* session_direct.c */
 void session_direct_init(struct session *s);
 void session_direct_stray(struct session *s);
+
+/* Of packets past QUIC one takes QUIC after all now and then: this one. */
+bool session_sample_due(struct session *s);
+/* Where to write a packet past QUIC. */
+uint8_t *session_beside_space(struct session *s);
+/* A packet past QUIC is on its way, with `len` bytes in the batch. */
+void session_beside_sent(struct session *s, size_t len);
+
+/* session_seal.c */
+void session_seal_init(struct session *s);
+void session_seal_free(struct session *s);
+/* Whether circuit packets are to go past QUIC now. */
+bool session_seals(struct session *s);
+/* The peer says how many have come of the first `n_sent`. */
+void session_seal_counted(struct session *s, uint64_t n_sent, uint64_t n_came);
+/* Into the batch; false: it could not be sealed. */
+bool session_seal(struct session *s, const ngtcp2_vec *vec, size_t n);
+void session_sealed_received(struct sessions *set, const uint8_t *data,
+			     size_t len);
 
 /* session_death.c */
 /* Asks for a sign of life: it must answer soon, or it is dead. */

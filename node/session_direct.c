@@ -109,6 +109,24 @@ void sessions_direct_doubt(struct sessions *set, const struct node_id *peer)
 	}
 }
 
+bool session_sample_due(struct session *s)
+{
+	nsec now = loop_now(s->set->loop);
+
+	if (s->n_since_sample < SAMPLE_PACKETS || now < s->sampled + SAMPLE_NS)
+		return false;
+	s->n_since_sample = 0;
+	s->sampled = now;
+	return true;
+}
+
+uint8_t *session_beside_space(struct session *s)
+{
+	if (s->batch == NULL)
+		s->batch = udp_batch_get(s->set->udp);
+	return udp_batch_space(s->batch);
+}
+
 uint8_t *sessions_direct_space(struct sessions *set, session_no no, size_t len)
 {
 	struct session *s = session_by_no(set, no);
@@ -127,19 +145,15 @@ uint8_t *sessions_direct_space(struct sessions *set, session_no no, size_t len)
 	return udp_batch_space(s->batch);
 }
 
-void sessions_direct_sent(struct sessions *set, session_no no, size_t len)
+void session_beside_sent(struct session *s, size_t len)
 {
-	struct session *s = session_by_no(set, no);
+	struct sessions *set = s->set;
 	nsec now = loop_now(set->loop);
 
-	if (s == NULL)
-		return;
-	session_mark(s);
+	session_mark_batch(s);
 	udp_batch_add(set->udp, s->batch, &s->path, 0, len);
 	s->n_since_sample++;
 	s->n_bytes_out += len;
-	s->n_packets_out++;
-	s->n_direct_out++;
 	s->last_load = now;
 	if (s->direct_asked != TIME_NEVER)
 		return;
@@ -147,6 +161,17 @@ void sessions_direct_sent(struct sessions *set, session_no no, size_t len)
 	s->direct_held_up = loop_held_up(set->loop);
 	if (s->watch.index == 0)
 		loop_timer_set(set->loop, &s->watch, now + WATCH_NS);
+}
+
+void sessions_direct_sent(struct sessions *set, session_no no, size_t len)
+{
+	struct session *s = session_by_no(set, no);
+
+	if (s == NULL)
+		return;
+	s->n_direct_out++;
+	s->n_packets_out++;
+	session_beside_sent(s, len);
 }
 
 /* Nobody listens where the peer was, and that is no wonder.  Who forges this

@@ -72,6 +72,7 @@ struct msg_hello {
 	uint16_t port;     /* where it listens; 0: not */
 	uint64_t instance; /* random at each start: who has restarted */
 	bool direct;       /* takes direct packets of channels */
+	uint32_t sealed;   /* its number for sealed packets; 0: takes none */
 };
 
 /* The sender's claim about the link this came over. */
@@ -237,8 +238,9 @@ struct msg_peer_info {
 };
 
 struct msg_ping {
-	uint64_t token;
+	uint64_t token; /* the sender's, and back in the reply */
 	bool is_reply;
+	uint64_t n_sealed; /* in a reply: sealed packets that have come */
 };
 
 /* ---- trees, protocol.md 10 ------------------------------------------- */

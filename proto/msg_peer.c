@@ -52,7 +52,8 @@ static bool hello_read(struct msg *out, const ProtobufCMessage *base)
 				 .transit = pb->transit,
 				 .port = (uint16_t)pb->port,
 				 .instance = pb->instance,
-				 .direct = pb->direct };
+				 .direct = pb->direct,
+				 .sealed = pb->sealed };
 	if (pb->name.len != 0)
 		memcpy(m->name, pb->name.data, pb->name.len);
 	return true;
@@ -69,6 +70,7 @@ static size_t hello_write(struct buf *out, const struct msg *msg)
 	pb.port = m->port;
 	pb.instance = m->instance;
 	pb.direct = m->direct;
+	pb.sealed = m->sealed;
 	return codec_pack(out, &pb.base);
 }
 
@@ -180,7 +182,8 @@ static bool ping_read(struct msg *out, const ProtobufCMessage *base)
 	const Qanat__Ping *pb = (const Qanat__Ping *)base;
 
 	out->ping = (struct msg_ping){ .token = pb->token,
-				       .is_reply = pb->is_reply };
+				       .is_reply = pb->is_reply,
+				       .n_sealed = pb->n_sealed };
 	return true;
 }
 
@@ -190,6 +193,7 @@ static size_t ping_write(struct buf *out, const struct msg *msg)
 
 	pb.token = msg->ping.token;
 	pb.is_reply = msg->ping.is_reply;
+	pb.n_sealed = msg->ping.n_sealed;
 	return codec_pack(out, &pb.base);
 }
 

@@ -136,7 +136,7 @@ bool msg_equal(const struct msg *a, const struct msg *b)
 	case MSG_HELLO:
 		return SAME(hello.version) && SAME(hello.transit) &&
 		       SAME(hello.port) && SAME(hello.instance) &&
-		       SAME(hello.direct) &&
+		       SAME(hello.direct) && SAME(hello.sealed) &&
 		       strcmp(a->hello.name, b->hello.name) == 0;
 	case MSG_LINK:
 		return SAME(link.cost_100us) && SAME(link.mtu) &&
@@ -166,7 +166,8 @@ bool msg_equal(const struct msg *a, const struct msg *b)
 		       memcmp(a->peer_info.chain, b->peer_info.chain,
 			      a->peer_info.chain_len) == 0;
 	case MSG_PING:
-		return SAME(ping.token) && SAME(ping.is_reply);
+		return SAME(ping.token) && SAME(ping.is_reply) &&
+		       SAME(ping.n_sealed);
 	case MSG_BEACON:
 		return beacon_equal(&a->beacon, &b->beacon);
 	case MSG_BEAT:

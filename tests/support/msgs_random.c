@@ -67,7 +67,8 @@ static void hello_random(struct msg_hello *m, struct rng *r)
 				 .transit = draw_bool(r),
 				 .port = (uint16_t)draw(r, 0, UINT16_MAX),
 				 .instance = rng_u64(r),
-				 .direct = draw_bool(r) };
+				 .direct = draw_bool(r),
+				 .sealed = (uint32_t)draw(r, 0, UINT32_MAX) };
 	strcpy(m->name, names[rng_below(r, 5)]);
 }
 
@@ -301,6 +302,7 @@ void msg_random(struct msg *out, enum msg_type type, struct rng *r)
 	case MSG_PING:
 		out->ping.token = draw(r, 0, UINT64_MAX - 1);
 		out->ping.is_reply = draw_bool(r);
+		out->ping.n_sealed = draw(r, 0, UINT64_MAX - 1);
 		break;
 	case MSG_BEACON:
 		beacon_random(&out->beacon, r);
