@@ -288,6 +288,16 @@ static void unreachable(struct dest *t, const struct router_event *ev)
 		dest_give_up(t, ev->is_proved);
 }
 
+/* The search may have outlived who asked.  What it has found would give the far
+ * end of a channel that is gone here a way to nobody. */
+static void leave_unwanted(struct dests *d, const struct router_event *ev)
+{
+	const struct dest *main = dest_find(d, &ev->peer);
+
+	if (main == NULL || !main->is_held)
+		dest_leave_circuit(d, ev->circuit);
+}
+
 void dests_handle_event(struct dests *d, const struct router_event *ev)
 {
 	struct dest *t = dest_find(d, &ev->peer), *next;
@@ -299,6 +309,8 @@ void dests_handle_event(struct dests *d, const struct router_event *ev)
 		else if (ev->type == ROUTER_UNREACHABLE)
 			unreachable(t, ev);
 	}
+	if (ev->type == ROUTER_CIRCUIT_UP && ev->is_origin)
+		leave_unwanted(d, ev);
 }
 
 /* ---- what users ask ---- */
