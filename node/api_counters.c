@@ -196,7 +196,8 @@ static const struct field dest_fields[] = {
 	F(dests),           F(packets_waited),
 	F(packets_dropped), F(packets_unreachable),
 	F(streams_failed),  F(tags_over),
-	F(second_tries),    F(evicted),
+	F(second_tries),    F(servers_silent),
+	F(evicted),
 };
 #undef F
 

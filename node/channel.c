@@ -77,6 +77,7 @@ static struct channel *channel_new(struct channels *set, struct lane *l)
 	c->timer.fire = timer_fired;
 	c->waiting_tail = &c->waiting;
 	c->last_used = loop_now(set->loop);
+	c->unanswered = TIME_NEVER;
 	c->next = set->all;
 	if (set->all != NULL)
 		set->all->prev = c;
@@ -479,6 +480,13 @@ nsec channel_rtt(const struct channel *c)
 nsec channel_last_used(const struct channel *c)
 {
 	return c->last_used;
+}
+
+nsec channel_silence(const struct channel *c)
+{
+	return c->unanswered != TIME_NEVER
+		       ? loop_now(c->set->loop) - c->unanswered
+		       : 0;
 }
 
 const struct channel_counters *channels_counters(struct channels *set)

@@ -95,6 +95,9 @@ size_t channel_n_streams(const struct channel *c);
 bool channel_is_unused(const struct channel *c); /* nor does any wait */
 nsec channel_rtt(const struct channel *c);
 nsec channel_last_used(const struct channel *c);
+/* How long nothing at all has come since an IPv6 packet was sent; 0: something
+ * has. */
+nsec channel_silence(const struct channel *c);
 
 /* One IPv6 packet through connect-ip. */
 enum dest_packet_verdict channel_send_ip(struct channel *c,

@@ -111,6 +111,8 @@ struct channel {
 	struct channel *next_dirty;
 	struct timer timer;
 	nsec stranded_since, last_used;
+	nsec unanswered; /* the first packet since the peer was heard;
+			    TIME_NEVER: none */
 	uint16_t split_number;
 
 	nghttp3_conn *h3;

@@ -116,6 +116,7 @@ void channels_receive_direct(struct channels *set, struct quic *q,
 		set->counters.n_direct_bad++;
 		return;
 	}
+	c->unanswered = TIME_NEVER;
 	set->counters.n_direct_received++;
 	router_circuit_in(set->router, hop.circuit, len, loop_now(set->loop));
 	sessions_direct_heard(set->sessions, hop.session, len);

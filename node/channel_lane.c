@@ -31,6 +31,7 @@ static void set_lane(struct channel *c, struct lane *l)
 	c->lane = l;
 	c->direct = (struct direct){ 0 };
 	c->stranded_since = 0;
+	c->unanswered = TIME_NEVER;
 	channel_mark(c);
 }
 
@@ -110,11 +111,15 @@ void channels_circuit_down(struct channels *set, circuit_no circuit)
 /* As quic_read(). */
 static bool read_packet(struct channel *c, const uint8_t *data, size_t len)
 {
-	ngtcp2_path path;
+	ngtcp2_path path = channel_path(c);
+	bool is_new;
 
-	path = channel_path(c);
 	channel_mark(c);
-	return quic_read(c->quic, &path, 0, data, len, loop_now(c->set->loop));
+	is_new =
+		quic_read(c->quic, &path, 0, data, len, loop_now(c->set->loop));
+	if (is_new)
+		c->unanswered = TIME_NEVER;
+	return is_new;
 }
 
 /* A short packet whose id nobody has.  It may tell that a channel is gone at

@@ -219,6 +219,8 @@ enum dest_packet_verdict channel_send_ip(struct channel *c,
 		return DEST_TOO_BIG;
 	}
 	c->last_used = loop_now(c->set->loop);
+	if (c->unanswered == TIME_NEVER)
+		c->unanswered = c->last_used;
 	if (send_ip(c, packet, len))
 		return DEST_SENT;
 	c->is_blocked = true;

@@ -18,7 +18,8 @@ enum {
 
 /* While a channel is stranded a new path is looked for this often. */
 #define RETRY_NS (1 * NS_PER_S)
-/* A channel that is not up after so long has a circuit that leads nowhere. */
+/* A channel that is not up after so long has a circuit that leads nowhere; and
+ * so has one that is up, if nothing comes back. */
 #define SILENT_NS (3 * NS_PER_S)
 
 static uint8_t hash_key[HASH_KEY_BYTES];
@@ -382,6 +383,23 @@ static struct channel *packet_channel(struct dest *t)
 	return NULL;
 }
 
+/* A server cannot be told that its channel is gone at the client, whose reset
+ * it has no token for; nor does it test the client's circuit. */
+static void doubt_server(struct dest *t)
+{
+	char name[NAME_ID_TEXT_MAX];
+
+	if (channel_silence(t->server) < SILENT_NS || t->client != NULL ||
+	    t->is_connecting || is_unreachable(t))
+		return;
+	name_of_id(name, &t->id);
+	log_info("no answer over the peer's channel, opening our own: "
+		 "circuit=%u dest=%s",
+		 channel_circuit(t->server), name);
+	t->dests->counters.n_servers_silent++;
+	connect_dest(t);
+}
+
 enum dest_packet_verdict dest_packet(struct dests *d, const struct node_id *id,
 				     const uint8_t *packet, size_t len,
 				     size_t *mtu)
@@ -399,6 +417,8 @@ enum dest_packet_verdict dest_packet(struct dests *d, const struct node_id *id,
 		v = channel_send_ip(c, packet, len, mtu);
 		if (!t->is_held && c == t->client)
 			dest_hold_as_needed(t);
+		if (c == t->server)
+			doubt_server(t);
 		return v;
 	}
 	if (is_unreachable(t))

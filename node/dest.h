@@ -57,7 +57,7 @@ void dest_connect_cancel(struct dests *d, void *ctx);
 struct dest_counters {
 	uint64_t n_dests, n_tags_over, n_packets_waited, n_packets_dropped,
 		n_packets_unreachable, n_streams_failed, n_evicted,
-		n_second_tries;
+		n_second_tries, n_servers_silent;
 };
 const struct dest_counters *dest_counters(const struct dests *d);
 

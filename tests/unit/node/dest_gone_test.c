@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "proto/base/mem.h"
 #include "tests/support/overlay_lab.h"
 
 enum {
@@ -132,11 +133,110 @@ static void a_circuit_that_nobody_needs_any_more_is_closed(void **state)
 	lab_free(lab);
 }
 
+static void nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+static void no_data(void *ctx, const uint8_t *data, size_t len)
+{
+	(void)ctx;
+	(void)data;
+	(void)len;
+}
+
+static bool is_other_open, is_other_closed;
+
+static void other_opened(void *ctx)
+{
+	(void)ctx;
+	is_other_open = true;
+}
+
+static void other_closed(void *ctx, enum stream_error why)
+{
+	(void)ctx;
+	(void)why;
+	is_other_closed = true;
+}
+
+static const struct stream_events other_events = {
+	.opened = other_opened,
+	.data = no_data,
+	.ended = nothing,
+	.writable = nothing,
+	.closed = other_closed,
+};
+
+static bool other_is_open(struct lab *lab)
+{
+	(void)lab;
+	return is_other_open;
+}
+
+static bool is_led_astray(struct lab *lab)
+{
+	return channel_circuit(far_channel(lab)) != 0;
+}
+
+struct sender {
+	struct timer timer;
+	struct lab *lab;
+};
+
+static void send_again(struct timer *t)
+{
+	struct sender *s = container_of(t, struct sender, timer);
+
+	send_packet(s->lab, C, A);
+	loop_timer_set(s->lab->loop, t,
+		       loop_now(s->lab->loop) + 50 * NS_PER_MS);
+}
+
+static bool is_answered(struct lab *lab)
+{
+	return channel_silence(far_channel(lab)) == 0;
+}
+
+/* Another user's channel needs the circuit that C's end of the dead one takes
+ * as well. */
+static void a_server_that_nobody_answers_asks_for_a_channel(void **state)
+{
+	const struct dest_tag user = { .b = { 1 } };
+	struct lab *lab = lab_new();
+	struct sender s = { .timer.fire = send_again, .lab = lab };
+	struct stream *other;
+
+	(void)state;
+	is_other_open = is_other_closed = false;
+	send_packet(lab, A, C);
+	lab_run_until(lab, c_has_packet);
+	send_packet(lab, C, A);
+	lab_run_until(lab, a_has_packet);
+	lab_run_until(lab, is_answered);
+	other = dest_stream_apart(lab->n[A].overlay->dests, &user,
+				  lab_id(lab, C), STREAM_TCP, "carol", 80,
+				  &other_events, NULL);
+	lab_run_until(lab, other_is_open);
+	end_unheard(lab);
+	lab_run_until(lab, is_led_astray);
+	lab->n[A].n_packets = 0;
+	loop_timer_set(lab->loop, &s.timer, loop_now(lab->loop));
+	lab_run_until(lab, a_has_packet);
+	loop_timer_set(lab->loop, &s.timer, TIME_NEVER);
+	assert_int_equal(n_connected(lab, C), 1);
+	assert_false(is_other_closed);
+	stream_close(other, STREAM_RESET);
+	lab_free(lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			a_circuit_that_nobody_needs_any_more_is_closed),
+		cmocka_unit_test(
+			a_server_that_nobody_answers_asks_for_a_channel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
