@@ -28,6 +28,10 @@ struct lane { /* a circuit that ends here */
 	UT_hash_handle hh;     /* by circuit */
 };
 
+enum {
+	H3_READY_VECS = 16,
+};
+
 struct chunk_out {
 	struct chunk_out *next;
 	size_t len, handed, acked;
@@ -86,6 +90,17 @@ struct stream {
 	size_t n_capsule;
 };
 
+/* What nghttp3 has given to be written: it is asked once for many packets, and
+ * told at the end how much of it went. */
+struct h3_ready {
+	bool is_any;
+	int64_t id;
+	int is_last;
+	size_t first, n; /* of `vec` */
+	ngtcp2_vec vec[H3_READY_VECS];
+	size_t n_written;
+};
+
 struct direct {          /* packets past the session: channel_direct.c */
 	bool is_open;    /* the peer uses this lane */
 	unsigned n_past; /* a server's: how many in a row were not direct */
@@ -116,6 +131,7 @@ struct channel {
 	uint16_t split_number;
 
 	nghttp3_conn *h3;
+	struct h3_ready ready;
 	struct stream *streams; /* by id */
 	struct stream *yielded; /* have had their part of this round */
 	size_t n_streams;
@@ -210,6 +226,8 @@ int h3_recv_header(nghttp3_conn *h3, int64_t id, int32_t token,
 int h3_end_headers(nghttp3_conn *h3, int64_t id, int is_last, void *ctx,
 		   void *stream_ctx);
 void h3_resume(struct stream *s);
+/* No more is written in this turn. */
+void h3_written(struct channel *c);
 /* Has the streams that have yielded go on; false: there is none. */
 bool h3_next_round(struct channel *c);
 void channel_open_waiting(struct channel *c);

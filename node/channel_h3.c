@@ -377,36 +377,84 @@ static uint64_t on_datagram(void *ctx, const uint8_t *data, size_t len)
 	return 0;
 }
 
+void h3_written(struct channel *c)
+{
+	struct h3_ready *r = &c->ready;
+
+	if (r->is_any && c->h3 != NULL)
+		nghttp3_conn_add_write_offset(c->h3, r->id, r->n_written);
+	r->is_any = false;
+}
+
+static nghttp3_ssize ask(struct channel *c)
+{
+	struct h3_ready *r = &c->ready;
+	nghttp3_ssize n;
+
+	/* nghttp3_vec and ngtcp2_vec have the same shape. */
+	do
+		n = nghttp3_conn_writev_stream(c->h3, &r->id, &r->is_last,
+					       (nghttp3_vec *)r->vec,
+					       H3_READY_VECS);
+	while (n == 0 && r->id < 0 && h3_next_round(c));
+	if (n < 0)
+		h3_failed(c, "write", (int)n);
+	r->is_any = n > 0 || (n == 0 && r->id >= 0);
+	r->first = 0;
+	r->n = n > 0 ? (size_t)n : 0;
+	r->n_written = 0;
+	return n;
+}
+
 static ngtcp2_ssize on_next_data(void *ctx, int64_t *id, int *is_last,
 				 ngtcp2_vec *vec, size_t cap)
 {
 	struct channel *c = ctx;
-	nghttp3_ssize n;
+	struct h3_ready *r = &c->ready;
+	size_t n;
 
 	if (c->h3 == NULL)
 		return 0;
-	/* nghttp3_vec and ngtcp2_vec have the same shape. */
-	do
-		n = nghttp3_conn_writev_stream(c->h3, id, is_last,
-					       (nghttp3_vec *)vec, cap);
-	while (n == 0 && *id < 0 && h3_next_round(c));
-	if (n < 0)
-		h3_failed(c, "write", (int)n);
-	return n;
+	if (!r->is_any) {
+		nghttp3_ssize rv = ask(c);
+
+		if (!r->is_any)
+			return rv;
+	}
+	n = r->n - r->first < cap ? r->n - r->first : cap;
+	memcpy(vec, r->vec + r->first, n * sizeof *vec);
+	*id = r->id;
+	*is_last = r->is_last && n == r->n - r->first;
+	return (ngtcp2_ssize)n;
 }
 
 static void on_wrote(void *ctx, int64_t id, size_t len)
 {
 	struct channel *c = ctx;
+	struct h3_ready *r = &c->ready;
 
-	if (c->h3 != NULL && id >= 0)
-		nghttp3_conn_add_write_offset(c->h3, id, len);
+	if (c->h3 == NULL || id < 0)
+		return;
+	r->n_written += len;
+	while (len > 0) {
+		ngtcp2_vec *v = &r->vec[r->first];
+		size_t n = len < v->len ? len : v->len;
+
+		v->base += n;
+		v->len -= n;
+		len -= n;
+		if (v->len == 0)
+			r->first++;
+	}
+	if (r->first == r->n)
+		h3_written(c);
 }
 
 static void on_blocked(void *ctx, int64_t id)
 {
 	struct channel *c = ctx;
 
+	h3_written(c);
 	if (c->h3 != NULL)
 		nghttp3_conn_block_stream(c->h3, id);
 }
@@ -415,6 +463,7 @@ static void on_shut(void *ctx, int64_t id)
 {
 	struct channel *c = ctx;
 
+	h3_written(c);
 	if (c->h3 != NULL)
 		nghttp3_conn_shutdown_stream_write(c->h3, id);
 }

@@ -227,7 +227,7 @@ enum dest_packet_verdict channel_send_ip(struct channel *c,
 	return DEST_BLOCKED;
 }
 
-void channel_write_streams(struct channel *c)
+static void write_streams(struct channel *c)
 {
 	uint8_t packet[CIRCUIT_MTU_MAX];
 	size_t cap = channel_packet_max(c);
@@ -244,4 +244,10 @@ void channel_write_streams(struct channel *c)
 			return;
 		send_written(c, out, len, packet);
 	}
+}
+
+void channel_write_streams(struct channel *c)
+{
+	write_streams(c);
+	h3_written(c);
 }
