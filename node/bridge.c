@@ -5,6 +5,10 @@
 
 #include "proto/base/mem.h"
 
+enum {
+	OWN_MIN = 8192, /* cheaper to copy what is less */
+};
+
 enum flow {
 	FLOW_OPEN,
 	FLOW_ENDING, /* the source has ended; the rest is on its way */
@@ -106,10 +110,20 @@ static void finish_if_done(struct bridge *b)
 
 /* ---- socket to stream ---- */
 
+/* Large reads go on as they are. */
+static size_t write_stream(struct bridge *b, const uint8_t *data, size_t len)
+{
+	if (data != loop_scratch(b->loop) || len < OWN_MIN ||
+	    len > stream_room(b->stream))
+		return stream_write(b->stream, data, len);
+	stream_write_own(b->stream, loop_scratch_take(b->loop, len), len);
+	return len;
+}
+
 /* Passes on what it can, and keeps the rest; false if some is left. */
 static bool pass_out(struct bridge *b, const uint8_t *data, size_t len)
 {
-	size_t taken = stream_write(b->stream, data, len);
+	size_t taken = write_stream(b, data, len);
 
 	b->moved = loop_now(b->loop);
 	b->set->bytes_out += taken;

@@ -35,7 +35,8 @@ enum {
 struct chunk_out {
 	struct chunk_out *next;
 	size_t len, handed, acked;
-	uint8_t data[];
+	uint8_t *data; /* `own`, or taken from who had it */
+	uint8_t own[];
 };
 
 struct field_buf {
@@ -252,5 +253,6 @@ void stream_finish(struct stream *s, enum stream_error why);
 void stream_put(struct stream *s, const uint8_t *data, size_t len);
 /* Without telling whoever sends it. */
 void stream_append(struct stream *s, const uint8_t *data, size_t len);
+void chunk_out_free(struct chunk_out *k);
 void stream_tell_closed(struct stream *s, enum stream_error why);
 void stream_free(void *p);

@@ -301,6 +301,11 @@ static void turn_end(uv_prepare_t *prepare)
 	l->waiting = l->now;
 }
 
+static uint8_t *scratch_new(void)
+{
+	return mem_realloc(NULL, LOOP_SCRATCH_BYTES, 1);
+}
+
 struct loop *loop_new(void)
 {
 	struct loop *l = mem_new(l);
@@ -324,7 +329,7 @@ struct loop *loop_new(void)
 	uv_poll_start(&l->timer_poll, UV_READABLE, timer_ready);
 	uv_prepare_init(&l->uv, &l->prepare);
 	uv_prepare_start(&l->prepare, turn_end);
-	l->scratch = mem_calloc(LOOP_SCRATCH_BYTES, 1);
+	l->scratch = scratch_new();
 	loop_turn(l);
 	l->woken = l->now;
 	return l;
@@ -333,6 +338,14 @@ struct loop *loop_new(void)
 uint8_t *loop_scratch(struct loop *l)
 {
 	return l->scratch;
+}
+
+uint8_t *loop_scratch_take(struct loop *l, size_t len)
+{
+	uint8_t *taken = mem_realloc(l->scratch, len, 1);
+
+	l->scratch = scratch_new();
+	return taken;
 }
 
 void loop_free(struct loop *l)

@@ -40,6 +40,8 @@ uint64_t loop_wall_ms(const struct loop *l);
  * in this loop. */
 #define LOOP_SCRATCH_BYTES 65536
 uint8_t *loop_scratch(struct loop *l);
+/* For who keeps what was just read into it, `len` bytes, and frees it. */
+uint8_t *loop_scratch_take(struct loop *l, size_t len);
 
 /* ---- timers ---- embedded in their owner; zero-initialised is unset. */
 struct timer {

@@ -88,7 +88,7 @@ void stream_free(void *p)
 		struct chunk_out *k = s->out;
 
 		s->out = k->next;
-		free(k);
+		chunk_out_free(k);
 	}
 	free(s->fields);
 	free(s->capsule);
@@ -256,7 +256,7 @@ void stream_acked(struct stream *s, size_t len)
 		s->out = k->next;
 		if (s->out == NULL)
 			s->out_tail = &s->out;
-		free(k);
+		chunk_out_free(k);
 	}
 	if (s->wants_room && room_left(s) >= OUT_WAITING_MAX / 2) {
 		s->wants_room = false;
@@ -308,20 +308,32 @@ size_t stream_room(const struct stream *s)
 	return room_left(s);
 }
 
-void stream_append(struct stream *s, const uint8_t *data, size_t len)
+void chunk_out_free(struct chunk_out *k)
 {
-	struct chunk_out *k = malloc(sizeof *k + len);
+	if (k->data != k->own)
+		free(k->data);
+	free(k);
+}
+
+static struct chunk_out *append(struct stream *s, size_t len, size_t n_own)
+{
+	struct chunk_out *k = malloc(sizeof *k + n_own);
 
 	if (k == NULL)
 		abort();
-	*k = (struct chunk_out){ .len = len };
-	memcpy(k->data, data, len);
+	*k = (struct chunk_out){ .len = len, .data = k->own };
 	*s->out_tail = k;
 	s->out_tail = &k->next;
 	if (s->unhanded == NULL)
 		s->unhanded = k;
 	s->n_out += len;
 	s->n_unhanded += len;
+	return k;
+}
+
+void stream_append(struct stream *s, const uint8_t *data, size_t len)
+{
+	memcpy(append(s, len, len)->data, data, len);
 }
 
 /* There is more for the far end. */
@@ -376,6 +388,12 @@ size_t stream_write(struct stream *s, const uint8_t *data, size_t len)
 	}
 	stream_put(s, data, len);
 	return len;
+}
+
+void stream_write_own(struct stream *s, uint8_t *data, size_t len)
+{
+	append(s, len, 0)->data = data;
+	resume(s);
 }
 
 void stream_end(struct stream *s)

@@ -74,6 +74,8 @@ void stream_refuse(struct stream *s, enum stream_error why);
  * nothing, and a datagram that cannot be sent now is dropped and counted by
  * the caller. */
 size_t stream_write(struct stream *s, const uint8_t *data, size_t len);
+/* The same without a copy, where there is room for all: frees `data` later. */
+void stream_write_own(struct stream *s, uint8_t *data, size_t len);
 /* The room there is right now for stream_write(). */
 size_t stream_room(const struct stream *s);
 /* No more writes: half-close towards the far end. */

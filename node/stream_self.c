@@ -152,7 +152,7 @@ static void pass_datagrams(struct self_pair *p, struct stream *from,
 		from->n_out -= sizeof *k + k->len;
 		from->n_unhanded -= k->len;
 		stream_received_datagram(to, k->data, k->len);
-		free(k);
+		chunk_out_free(k);
 	}
 }
 

@@ -67,6 +67,13 @@ size_t stream_write(struct stream *s, const uint8_t *data, size_t len)
 	return n;
 }
 
+void stream_write_own(struct stream *s, uint8_t *data, size_t len)
+{
+	assert(len <= s->room);
+	stream_write(s, data, len);
+	free(data);
+}
+
 size_t stream_room(const struct stream *s)
 {
 	assert(!s->gone);
