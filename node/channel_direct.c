@@ -79,10 +79,10 @@ static const struct relay_hop *circuit_from(struct channel *c,
 					    const struct udp_path *path)
 {
 	struct channels *set = c->set;
-	struct lane *lanes[] = { c->lane, lane_find(set, c->lane_before) };
 
 	for (size_t i = 0; i < 2; i++) {
-		const struct relay_hop *out = single_hop(c, lanes[i]);
+		const struct relay_hop *out = single_hop(
+			c, i == 0 ? c->lane : lane_find(set, c->lane_before));
 
 		if (out != NULL &&
 		    sessions_is_direct_from(set->sessions, out->session, path))

@@ -20,6 +20,7 @@ struct entry {
 struct ids {
 	uint8_t hash_key[HASH_KEY_BYTES]; /* peers choose the first ids */
 	struct entry *entries;
+	struct entry *last; /* found: packets come in trains; NULL */
 };
 
 struct quic_table {
@@ -50,6 +51,14 @@ struct quic_table *quic_table_beside(struct quic_table *with,
 	return t;
 }
 
+static void entry_free(struct ids *ids, struct entry *e)
+{
+	if (ids->last == e)
+		ids->last = NULL;
+	HASH_DEL(ids->entries, e);
+	free(e);
+}
+
 void quic_table_free(struct quic_table *t)
 {
 	struct entry *e, *next;
@@ -59,8 +68,7 @@ void quic_table_free(struct quic_table *t)
 	HASH_ITER (hh, t->ids->entries, e, next) {
 		if (e->table != t)
 			continue;
-		HASH_DEL(t->ids->entries, e);
-		free(e);
+		entry_free(t->ids, e);
 	}
 	sodium_memzero(t->reset_key, sizeof t->reset_key);
 	free(t);
@@ -74,10 +82,15 @@ struct quic_tls *quic_table_tls(const struct quic_table *t)
 static struct entry *find(struct quic_table *t, const uint8_t *cid, size_t len)
 {
 	const uint8_t *hash_key = t->ids->hash_key;
-	struct entry *e = NULL;
+	struct entry *e = t->ids->last;
 
+	if (e != NULL && e->hh.keylen == len && memcmp(e->cid, cid, len) == 0)
+		return e;
+	e = NULL;
 	if (len > 0 && len <= NGTCP2_MAX_CIDLEN)
 		HASH_FIND(hh, t->ids->entries, cid, (unsigned)len, e);
+	if (e != NULL)
+		t->ids->last = e;
 	return e;
 }
 
@@ -102,8 +115,7 @@ void quic_table_remove(struct quic_table *t, const ngtcp2_cid *cid,
 
 	if (e == NULL || e->quic != q)
 		return;
-	HASH_DEL(t->ids->entries, e);
-	free(e);
+	entry_free(t->ids, e);
 }
 
 void quic_table_new_cid(struct quic_table *t, ngtcp2_cid *cid, size_t len,
