@@ -58,7 +58,7 @@ struct config {
 						   adds 0.0.0.0:4433 */
 		char state[CONFIG_TEXT_MAX];    /* default /var/lib/qanat */
 		enum transit transit;
-		bool direct;
+		bool direct, gso;
 		enum seal_use sealed;
 		uint16_t flood_below; /* nodes */
 		enum protect_choice packet_protection;

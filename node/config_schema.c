@@ -41,6 +41,9 @@ const struct config_key config_keys[] = {
 	{ "node", "sealed", &config_sealed, AT(node.sealed), .def = "auto",
 	  .help = "carry circuits past QUIC under the session's keys; auto: "
 		  "where a link carries much and is not full" },
+	{ "node", "gso", &config_on_off, AT(node.gso), .def = "on",
+	  .help = "hand the kernel many packets at once (UDP_SEGMENT); off "
+		  "for network drivers that spoil them" },
 	{ "node", "flood-below", &config_number, AT(node.flood_below),
 	  .def = "64", .max = 4096, .unit = "nodes",
 	  .help = "smaller networks are searched by floods, larger ones by "

@@ -413,6 +413,8 @@ static int build(struct node *n, char *why, size_t why_cap)
 			 n->config.node.state);
 		return -EINVAL;
 	}
+	if (!n->config.node.gso)
+		udp_disable_offload(sessions_udp(n->overlay->sessions));
 	rv = listen_all(n, why, why_cap);
 	if (rv < 0)
 		return rv;

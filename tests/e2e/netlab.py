@@ -42,6 +42,8 @@ SANITIZED = BUILD.name == "san"
 PROTECTION = os.environ.get("QANAT_PROTECTION", "auto")
 # Whether packets to a neighbour may go past the session.
 DIRECT = os.environ.get("QANAT_DIRECT", "on")
+# Whether many packets go to the kernel at once.
+GSO = os.environ.get("QANAT_GSO", "on")
 # Whether circuit packets go past QUIC, where a test does not say.
 SEALED = os.environ.get("QANAT_SEALED", "auto")
 # The sanitizers and two noisy cores make everything slower, never wrong.
@@ -316,7 +318,7 @@ class Node(Host):
         self.process = None
         self.sections = {
             "node": {"name": name, "state": self.state, "listen": f"[::]:{UDP_PORT}",
-                     "packet-protection": PROTECTION, "direct": DIRECT, "sealed": SEALED},
+                     "packet-protection": PROTECTION, "direct": DIRECT, "sealed": SEALED, "gso": GSO},
             "discovery": {"lan": "on"},
             "tun": {"enabled": "on", "splice": SPLICE},
             "socks": {"listen": f"127.0.0.1:{SOCKS_PORT}"},
