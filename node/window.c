@@ -3,7 +3,7 @@
 #include <stdbool.h>
 
 enum {
-	BUSY_RTTS = 2,   /* half a window in so many: it is too small */
+	BUSY_RTTS = 4,   /* half a window in so many: it is too small */
 	QUIET_RTTS = 16, /* in more than so many: it is too large */
 };
 

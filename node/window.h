@@ -2,11 +2,12 @@
  * before what it sent is taken.  RFC 9000 4.
  *
  * A window begins at its floor and doubles whenever half of it is taken within
- * two round trips, so that the peer would else have to wait for it.  What a
- * connection's window has beyond its floor comes out of one pool for the whole
- * process: the bytes that peers can make us hold.  When the pool is used up
- * nothing grows any more; windows that are far too large for their traffic
- * shrink then, as their bytes are taken.
+ * four round trips: else the peer would have to wait, as what follows a lost
+ * packet is taken only when that was repaired.  What a connection's window has
+ * beyond its floor comes out of one pool for the whole process: the bytes that
+ * peers can make us hold.  When the pool is used up nothing grows any more;
+ * windows that are far too large for their traffic shrink then, as their bytes
+ * are taken.
  *
  * Pure: the caller passes time and round-trip time in, and the credit that
  * comes out on to the peer.

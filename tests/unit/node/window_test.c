@@ -50,6 +50,19 @@ static void a_busy_window_doubles_to_its_greatest(void **state)
 	assert_int_equal(pool.used, 0);
 }
 
+static void a_window_grows_that_a_repair_would_exhaust(void **state)
+{
+	struct window_pool pool = { .limit = 100 * FLOOR };
+	struct window w;
+	nsec now = 5;
+
+	(void)state;
+	window_init(&w, &pool, FLOOR, now);
+	/* Half of it takes three and a half round trips. */
+	take(&w, FLOOR / 2, &now, 7 * RTT / 100);
+	assert_int_equal(w.size, 2 * FLOOR);
+}
+
 static void a_window_that_is_large_enough_stays(void **state)
 {
 	struct window_pool pool = { .limit = 100 * FLOOR };
@@ -180,6 +193,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_busy_window_doubles_to_its_greatest),
+		cmocka_unit_test(a_window_grows_that_a_repair_would_exhaust),
 		cmocka_unit_test(a_window_that_is_large_enough_stays),
 		cmocka_unit_test(credit_is_what_was_taken_and_what_was_gained),
 		cmocka_unit_test(nothing_grows_when_the_pool_is_used_up),
