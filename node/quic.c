@@ -95,6 +95,8 @@ bool quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 		handle_error(q, rv);
 	else if (q->state == QUIC_CONFIRMED && q->tls != NULL)
 		release_tls(q);
+	if (rv == 0)
+		quic_headroom_look(q);
 	return q->config.is_channel && is_new(q, data);
 }
 
@@ -107,15 +109,21 @@ static void pause_if_due(struct quic *q, nsec now)
 	q->burst = 0;
 }
 
-size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
-		  size_t cap, nsec now)
+/* In a pause BBR is not told anything. */
+static void wait(struct quic *q)
+{
+	q->is_waiting = true;
+	headroom_paused(&q->headroom);
+}
+
+/* Without data of streams, unless it `may` have some. */
+static size_t write_packet(struct quic *q, bool may, ngtcp2_path *path,
+			   uint8_t *ecn, uint8_t *out, size_t cap, nsec now)
 {
 	const struct quic_events *ev = q->config.events;
 	void *ctx = q->config.ctx;
 	ngtcp2_pkt_info pi = { 0 };
 
-	q->now = now;
-	pause_if_due(q, now);
 	while (q->state < QUIC_CLOSING) {
 		ngtcp2_vec vec[VECS_MAX];
 		ngtcp2_ssize n = 0, n_data = -1, rv;
@@ -123,7 +131,7 @@ size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
 		int is_last = 0;
 		uint32_t flags = NGTCP2_WRITE_STREAM_FLAG_MORE;
 
-		if (q->state == QUIC_CONFIRMED)
+		if (q->state == QUIC_CONFIRMED && may)
 			n = ev->next_data(ctx, &id, &is_last, vec, VECS_MAX);
 		if (n < 0) {
 			ngtcp2_ccerr_set_application_error(&q->error, 1, NULL,
@@ -156,12 +164,31 @@ size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
 		if (n_data >= 0)
 			ev->wrote(ctx, id, (size_t)n_data);
 		if (rv == 0 && (n > 0 || is_last))
-			q->is_waiting = true;
+			wait(q);
 		q->burst += (size_t)rv;
 		*ecn = pi.ecn;
 		return (size_t)rv;
 	}
 	return 0;
+}
+
+size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
+		  size_t cap, nsec now)
+{
+	uint64_t before;
+	size_t len;
+	bool may;
+
+	q->now = now;
+	pause_if_due(q, now);
+	if (!q->headroom.is_long)
+		return write_packet(q, true, path, ecn, out, cap, now);
+	/* What a session itself says is little. */
+	may = !q->config.is_channel || quic_headroom_allows(q);
+	before = quic_in_flight(q);
+	len = write_packet(q, may, path, ecn, out, cap, now);
+	headroom_wrote(&q->headroom, before, quic_in_flight(q));
+	return len;
 }
 
 /* ngtcp2 aborts on an empty vector: none may pass. */
@@ -183,17 +210,13 @@ static ngtcp2_ssize finish_packet(struct quic *q, ngtcp2_pkt_info *pi,
 					 NULL, 0, now);
 }
 
-size_t quic_write_datagrams(struct quic *q, uint8_t *ecn, uint8_t *out,
-			    size_t cap, const struct quic_datagram *list,
-			    size_t n, size_t *n_taken, nsec now)
+static size_t write_datagrams(struct quic *q, uint8_t *ecn, uint8_t *out,
+			      size_t cap, const struct quic_datagram *list,
+			      size_t n, size_t *n_taken, nsec now)
 {
 	ngtcp2_pkt_info pi = { 0 };
 	ngtcp2_ssize rv;
 
-	*n_taken = 0;
-	if (q->state != QUIC_CONFIRMED)
-		return 0;
-	pause_if_due(q, now);
 	do {
 		const struct quic_datagram *d = &list[*n_taken];
 		bool is_last = *n_taken + 1 == n;
@@ -219,10 +242,32 @@ size_t quic_write_datagrams(struct quic *q, uint8_t *ecn, uint8_t *out,
 		return 0;
 	}
 	if (rv == 0 && *n_taken == 0)
-		q->is_waiting = true;
+		wait(q);
 	q->burst += (size_t)rv;
 	*ecn = pi.ecn;
 	return (size_t)rv;
+}
+
+size_t quic_write_datagrams(struct quic *q, uint8_t *ecn, uint8_t *out,
+			    size_t cap, const struct quic_datagram *list,
+			    size_t n, size_t *n_taken, nsec now)
+{
+	uint64_t before;
+	size_t len;
+
+	*n_taken = 0;
+	if (q->state != QUIC_CONFIRMED)
+		return 0;
+	q->now = now;
+	pause_if_due(q, now);
+	if (!q->headroom.is_long)
+		return write_datagrams(q, ecn, out, cap, list, n, n_taken, now);
+	if (!quic_headroom_allows(q))
+		return 0;
+	before = quic_in_flight(q);
+	len = write_datagrams(q, ecn, out, cap, list, n, n_taken, now);
+	headroom_wrote(&q->headroom, before, quic_in_flight(q));
+	return len;
 }
 
 size_t quic_write_datagram(struct quic *q, uint8_t *ecn, uint8_t *out,

@@ -3,6 +3,7 @@
 
 #include <ngtcp2/ngtcp2_crypto.h>
 
+#include "node/headroom.h"
 #include "node/quic.h"
 #include "node/quic_seen.h"
 #include "node/quic_table.h"
@@ -45,6 +46,7 @@ struct quic {
 	uint64_t n_datagrams_acked, n_datagrams_lost;
 	struct quic_seen seen; /* of a channel */
 	bool has_moved;
+	struct headroom headroom;
 	size_t burst;    /* written since the last pause of pacing */
 	bool is_waiting; /* something could not be written in this turn */
 };
@@ -53,6 +55,14 @@ struct quic {
 void quic_window_open(struct quic *q, int64_t id);
 void quic_window_close(struct quic *q, int64_t id);
 void quic_windows_free(struct quic *q);
+
+/* quic_headroom.c */
+/* After a packet that came, and before one that is to be written: false if it
+ * must wait for an acknowledgement. */
+void quic_headroom_look(struct quic *q);
+bool quic_headroom_allows(struct quic *q);
+/* Around each write: what is in flight. */
+uint64_t quic_in_flight(const struct quic *q);
 
 /* quic_callbacks.c */
 extern const ngtcp2_callbacks quic_callbacks;

@@ -1,0 +1,55 @@
+/* headroom.h over ngtcp2. */
+#include "node/quic_conn.h"
+
+static struct headroom_path path_of(const struct quic *q)
+{
+	ngtcp2_conn_info info;
+
+	ngtcp2_conn_get_conn_info(q->conn, &info);
+	return (struct headroom_path){
+		.cwnd = info.cwnd,
+		.in_flight = info.bytes_in_flight,
+		.rtt = info.latest_rtt,
+		.rtt_min = info.min_rtt == UINT64_MAX ? 0 : info.min_rtt,
+	};
+}
+
+uint64_t quic_in_flight(const struct quic *q)
+{
+	return path_of(q).in_flight;
+}
+
+/* A write which has no room for a packet: ngtcp2 takes it that there is nothing
+ * to send.  Not while a packet is begun, which it would end. */
+static void tell(struct quic *q, const struct headroom_path *p)
+{
+	uint8_t none[1];
+
+	if (headroom_can_tell(&q->headroom, p) &&
+	    ngtcp2_conn_write_pkt(q->conn, NULL, NULL, none, 0, q->now) == 0)
+		headroom_told(&q->headroom);
+}
+
+void quic_headroom_look(struct quic *q)
+{
+	struct headroom_path p;
+
+	if (q->state != QUIC_CONFIRMED)
+		return;
+	p = path_of(q);
+	headroom_look(&q->headroom, &p);
+	tell(q, &p);
+}
+
+bool quic_headroom_allows(struct quic *q)
+{
+	struct headroom_path p;
+
+	if (!q->headroom.is_on)
+		return true;
+	p = path_of(q);
+	if (headroom_allows(&q->headroom, &p))
+		return true;
+	tell(q, &p);
+	return headroom_allows(&q->headroom, &p);
+}
