@@ -173,10 +173,11 @@ size_t seal_write(struct seal *s, uint8_t *packet, size_t len, uint32_t to)
 	be32_put(packet + 1, to);
 	put_number(packet, number);
 	nonce_of(nonce, e, packet);
+	/* Used up, whatever comes of it. */
+	s->n_written++;
 	if (!e->key->ops->seal(e->key, text, text, len, nonce, packet,
 			       SEAL_HEADER_BYTES))
 		return 0;
-	s->n_written++;
 	return len + SEAL_OVERHEAD;
 }
 

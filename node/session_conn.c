@@ -144,7 +144,7 @@ static void send_hello(struct session *s)
 	m.hello.instance = s->set->instance;
 	m.hello.port = s->set->port;
 	m.hello.direct = s->set->direct;
-	m.hello.sealed = s->set->seal != SEAL_OFF ? s->no : 0;
+	m.hello.sealed = s->set->seal != SEAL_OFF && s->can_seal ? s->no : 0;
 	session_send(s, &m);
 }
 
