@@ -15,6 +15,7 @@
 
 enum {
 	PACKET_BYTES = TUN_PACKET_MAX + 1,
+	FRONT_BYTES = 16,    /* for the kernel's header, and a packet aligned */
 	PIECE_BYTES = 16384, /* over any MTU that a TUN of ours may have */
 	LARGE_BYTES = 16384, /* of what is written back: counts as one more */
 };
@@ -35,7 +36,8 @@ struct tun {
 	struct timer patience;
 	size_t n_stuck;
 	struct node_id stuck[TUN_STUCK_MAX]; /* oldest first */
-	uint8_t packet[PACKET_BYTES];
+	uint8_t *packet; /* what was read last, in `frame` */
+	uint8_t frame[FRONT_BYTES + PACKET_BYTES];
 	uint8_t piece[PIECE_BYTES];
 	struct tun_writer writer;
 };
@@ -291,15 +293,16 @@ static void lost(int error)
 
 static ssize_t read_behind(struct tun *t, struct virtio_net_hdr *h)
 {
-	struct iovec iov[2] = {
-		{ h, sizeof *h },
-		{ t->packet, TUN_PACKET_MAX },
-	};
-	int skip = t->has_vnet ? 0 : 1;
-	ssize_t n = readv(t->fd, iov + skip, 2 - skip);
+	uint8_t *behind = t->packet - sizeof *h;
+	ssize_t n;
 
-	if (n <= 0 || !t->has_vnet)
+	/* One piece: to read into two costs half as much again. */
+	if (!t->has_vnet)
+		return read(t->fd, t->packet, TUN_PACKET_MAX);
+	n = read(t->fd, behind, sizeof *h + TUN_PACKET_MAX);
+	if (n <= 0)
 		return n;
+	memcpy(h, behind, sizeof *h);
 	return n > (ssize_t)sizeof *h ? n - (ssize_t)sizeof *h : 0;
 }
 
@@ -428,6 +431,7 @@ struct tun *tun_new(struct loop *l, int fd, bool has_vnet, struct dests *d,
 		abort();
 	t->loop = l;
 	t->fd = fd;
+	t->packet = t->frame + FRONT_BYTES;
 	t->has_vnet = has_vnet;
 	t->writer.fd = fd;
 	t->writer.has_vnet = has_vnet;

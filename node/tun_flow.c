@@ -21,6 +21,7 @@ struct slot {
 struct tun_flows {
 	uint8_t hash_key[crypto_shorthash_KEYBYTES];
 	struct slot sets[SETS][WAYS];
+	struct slot *last; /* found: packets come in trains; NULL */
 };
 
 struct tun_flows *tun_flows_new(const uint8_t hash_key[16])
@@ -54,11 +55,21 @@ static struct slot *set_of(struct tun_flows *t, const uint8_t key[KEY_BYTES])
 	return t->sets[hash % SETS];
 }
 
-static struct slot *find(struct slot *set, const uint8_t key[KEY_BYTES])
+static bool is_of(const struct slot *s, const uint8_t key[KEY_BYTES])
 {
+	return s->used != 0 && memcmp(s->key, key, KEY_BYTES) == 0;
+}
+
+static struct slot *find(struct tun_flows *t, const uint8_t key[KEY_BYTES])
+{
+	struct slot *set;
+
+	if (t->last != NULL && is_of(t->last, key))
+		return t->last;
+	set = set_of(t, key);
 	for (int i = 0; i < WAYS; i++) {
-		if (set[i].used != 0 && memcmp(set[i].key, key, KEY_BYTES) == 0)
-			return &set[i];
+		if (is_of(&set[i], key))
+			return t->last = &set[i];
 	}
 	return NULL;
 }
@@ -77,13 +88,12 @@ static struct slot *oldest(struct slot *set)
 void tun_flows_note(struct tun_flows *t, const struct tun_flow *f, nsec now)
 {
 	uint8_t key[KEY_BYTES];
-	struct slot *set, *s;
+	struct slot *s;
 
 	key_write(key, f);
-	set = set_of(t, key);
-	s = find(set, key);
+	s = find(t, key);
 	if (s == NULL) {
-		s = oldest(set);
+		s = oldest(set_of(t, key));
 		memcpy(s->key, key, KEY_BYTES);
 	}
 	s->used = now;
@@ -95,7 +105,7 @@ bool tun_flows_handle(struct tun_flows *t, const struct tun_flow *f, nsec now)
 	struct slot *s;
 
 	key_write(key, f);
-	s = find(set_of(t, key), key);
+	s = find(t, key);
 	if (s == NULL || now - s->used > TUN_FLOW_IDLE_NS)
 		return false;
 	s->used = now;
