@@ -47,8 +47,9 @@ struct quic {
 	struct quic_seen seen; /* of a channel */
 	bool has_moved;
 	struct headroom headroom;
-	size_t burst;    /* written since the last pause of pacing */
-	bool is_waiting; /* something could not be written in this turn */
+	unsigned n_unlooked; /* packets of a short path */
+	size_t burst;        /* written since the last pause of pacing */
+	bool is_waiting;     /* something could not be written in this turn */
 };
 
 /* quic_window.c */

@@ -1,6 +1,9 @@
 /* headroom.h over ngtcp2. */
 #include "node/quic_conn.h"
 
+/* Of a short path's packets one is looked at. */
+#define LOOK_PACKETS 16
+
 static struct headroom_path path_of(const struct quic *q)
 {
 	ngtcp2_conn_info info;
@@ -34,7 +37,9 @@ void quic_headroom_look(struct quic *q)
 {
 	struct headroom_path p;
 
-	if (q->state != QUIC_CONFIRMED)
+	/* Most paths are short, and stay so. */
+	if (q->state != QUIC_CONFIRMED ||
+	    (!q->headroom.is_long && ++q->n_unlooked % LOOK_PACKETS != 0))
 		return;
 	p = path_of(q);
 	headroom_look(&q->headroom, &p);
