@@ -13,6 +13,9 @@
 
 enum {
 	ELSEWHERE_MAX = 64,
+	/* The way to an app is as short as ways are: more would only stand in
+	 * the TUN's queue, before everybody else's packets. */
+	BUFFER_BYTES = 192 << 10,
 	TCP_SRC_AT = 40,
 	TCP_DST_AT = 42,
 };
@@ -220,6 +223,7 @@ static struct tcp *join(struct splicer *sp, struct tun_splice_flow *flow,
 
 	if (t == NULL)
 		return NULL;
+	tcp_limit_buffers(t, BUFFER_BYTES);
 	port = tun_splice_join(sp->table, flow, port);
 	if (port == 0) {
 		tcp_close(t);

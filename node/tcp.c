@@ -392,6 +392,15 @@ struct tcp *tcp_bind(struct loop *l, const union endpoint *at, uint16_t *port)
 	return t;
 }
 
+void tcp_limit_buffers(struct tcp *t, int bytes)
+{
+	/* They fail for what is closed only, and take the number away. */
+	int in = bytes, out = bytes;
+
+	uv_recv_buffer_size((uv_handle_t *)&t->uv, &in);
+	uv_send_buffer_size((uv_handle_t *)&t->uv, &out);
+}
+
 void tcp_set_events(struct tcp *t, const struct tcp_events *ev, void *ctx)
 {
 	t->ev = ev;

@@ -40,6 +40,8 @@ struct tcp *tcp_connect(struct loop *l, const union endpoint *to, nsec timeout,
 /* The same in two steps: first at an address of ours, with the port that is to
  * be known before.  NULL: none is left, or the address is not there. */
 struct tcp *tcp_bind(struct loop *l, const union endpoint *at, uint16_t *port);
+/* Between the two: the most that may be under way in each direction, about. */
+void tcp_limit_buffers(struct tcp *t, int bytes);
 void tcp_begin(struct tcp *t, const union endpoint *to, nsec timeout,
 	       const struct tcp_events *ev, void *ctx);
 void tcp_set_events(struct tcp *t, const struct tcp_events *ev, void *ctx);

@@ -311,6 +311,42 @@ static void a_listener_tells_what_is_wrong(void **state)
 	assert_null(tl);
 }
 
+/* What a peer gets rid of that is not read here. */
+static size_t n_unread(struct fixture *f, int limit)
+{
+	const union endpoint any = local_at(0), to = local_at(f->port);
+	static const uint8_t zeros[4096];
+	uint16_t port;
+	struct tcp *t = tcp_bind(f->loop, &any, &port);
+	size_t total = 0;
+	ssize_t n;
+	int fd;
+
+	assert_non_null(t);
+	if (limit > 0)
+		tcp_limit_buffers(t, limit);
+	f->connected = false;
+	f->error = 0;
+	tcp_begin(t, &to, NS_PER_S, &events, f);
+	assert_true(local_run_until(f->loop, is_told, f));
+	assert_true(f->connected);
+	fd = local_server_accept(f->loop, f->server);
+	while ((n = send(fd, zeros, sizeof zeros, MSG_DONTWAIT)) > 0)
+		total += (size_t)n;
+	close(fd);
+	tcp_reset(t);
+	return total;
+}
+
+static void limited_buffers_hold_back_the_peer(void **state)
+{
+	struct fixture *f = *state;
+	size_t all = n_unread(f, 0), some = n_unread(f, 8192);
+
+	assert_true(some > 0);
+	assert_true(some < all);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -325,6 +361,7 @@ int main(void)
 		CASE(a_splice_passes_resets),
 		CASE(a_splice_that_cannot_connect_resets),
 		CASE(a_listener_tells_what_is_wrong),
+		CASE(limited_buffers_hold_back_the_peer),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
