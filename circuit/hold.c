@@ -405,8 +405,7 @@ void hold_searched(struct router *r, struct hold *h, int near, nsec now)
 	} else {
 		/* Whatever it was, it has passed. */
 		k->has_failed = false;
-		k->gauge.n_silent = 0;
-		k->gauge.n_bad[0] = k->gauge.n_bad[1] = 0;
+		gauge_forgive(&k->gauge);
 		k->next_test = now;
 	}
 	h->n_vain = 0;

@@ -15,6 +15,7 @@ enum {
 	CLEAN = 8,         /* at most one in so many is lost */
 	UNCLEAN_MAX = 3,   /* so often in a row is usual */
 	LOSS_SAMPLE = 64,
+	AHEAD_MAX = 512, /* some ms of a fast link; more is a lie */
 };
 
 /* What a loss costs: some round trips, and the timers of whoever repairs it. */
@@ -38,32 +39,43 @@ void gauge_rtt(struct gauge *g, nsec rtt)
 }
 
 struct flow {
-	uint64_t in, lost;
+	uint64_t in, lost, ahead;
 };
 
-/* Between two readings of one direction.  A counter that falls, or that says
- * more than was put in, is taken for what it can be at best. */
-static struct flow flow_between(uint64_t in, uint64_t in_then, uint64_t out,
-				uint64_t out_then)
+static uint64_t over(uint64_t a, uint64_t b)
 {
-	struct flow f = { .in = in > in_then ? in - in_then : 0 };
-	uint64_t arrived = out > out_then ? out - out_then : 0;
+	return a > b ? a - b : 0;
+}
 
-	f.lost = f.in > arrived ? f.in - arrived : 0;
+/* Between two readings of one direction.  A counter that falls, or that says
+ * more than was put in, is taken for what it can be at best.  Packets may
+ * overtake the test which counts them: `ahead` of those that were put in now
+ * had arrived at the reading before. */
+static struct flow flow_between(uint64_t in, uint64_t in_then, uint64_t out,
+				uint64_t out_then, uint64_t ahead)
+{
+	struct flow f = { .in = over(over(in, in_then), ahead) };
+	uint64_t arrived = over(out, out_then);
+
+	f.lost = over(f.in, arrived);
+	f.ahead = over(arrived, f.in);
+	if (f.ahead > AHEAD_MAX)
+		f.ahead = AHEAD_MAX;
 	return f;
 }
 
 static struct flow forth(const struct gauge_reading *now,
-			 const struct gauge_reading *then)
+			 const struct gauge_reading *then, uint64_t ahead)
 {
-	return flow_between(now->sent, then->sent, now->n_forth, then->n_forth);
+	return flow_between(now->sent, then->sent, now->n_forth, then->n_forth,
+			    ahead);
 }
 
 static struct flow back(const struct gauge_reading *now,
-			const struct gauge_reading *then)
+			const struct gauge_reading *then, uint64_t ahead)
 {
 	return flow_between(now->n_back, then->n_back, now->received,
-			    then->received);
+			    then->received, ahead);
 }
 
 static bool is_bad(struct flow f)
@@ -78,19 +90,23 @@ static bool is_dark(struct flow f, struct flow since_clean)
 	return f.in >= 2 && f.lost == f.in && since_clean.lost >= DARK_TWICE;
 }
 
-static bool has_failed(struct flow f, struct flow since_clean, unsigned n_bad)
+/* `is_more`: packets have been put in since the last reading, if that was bad.
+ * A burst that a queue had no room for does not become worse by being counted
+ * twice. */
+static bool has_failed(struct flow f, struct flow since_clean, unsigned n_bad,
+		       bool is_more)
 {
 	if (n_bad == 0)
 		return false;
 	if (f.lost == f.in)
 		return f.in >= DARK_AT_ONCE ||
 		       (n_bad >= 2 && is_dark(f, since_clean));
-	return n_bad >= 2 && f.in >= PARTIAL;
+	return n_bad >= 2 && is_more && f.in >= PARTIAL;
 }
 
 static void smooth_loss(struct gauge *g, const struct gauge_reading *now)
 {
-	struct flow a = forth(now, &g->mark), b = back(now, &g->mark);
+	struct flow a = forth(now, &g->mark, 0), b = back(now, &g->mark, 0);
 	uint64_t sample = 0;
 	int apart;
 
@@ -108,6 +124,8 @@ static void smooth_loss(struct gauge *g, const struct gauge_reading *now)
 
 static enum gauge_verdict good(struct gauge *g, const struct gauge_reading *now)
 {
+	struct flow a = forth(now, &g->good, g->ahead[0]);
+	struct flow b = back(now, &g->good, g->ahead[1]);
 	bool is_clean = g->n_lost * CLEAN <= g->n_in;
 
 	/* What is unusual may be the beginning of the end. */
@@ -116,6 +134,8 @@ static enum gauge_verdict good(struct gauge *g, const struct gauge_reading *now)
 		g->n_unclean = 0;
 	}
 	g->good = *now;
+	g->ahead[0] = a.ahead;
+	g->ahead[1] = b.ahead;
 	g->n_bad[0] = g->n_bad[1] = 0;
 	g->n_doubted = 0;
 	return GAUGE_GOOD;
@@ -123,28 +143,37 @@ static enum gauge_verdict good(struct gauge *g, const struct gauge_reading *now)
 
 enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now)
 {
-	struct flow a = forth(now, &g->good), b = back(now, &g->good);
-	struct flow more_a = forth(now, &g->clean);
-	struct flow more_b = back(now, &g->clean);
+	struct flow a = forth(now, &g->good, g->ahead[0]);
+	struct flow b = back(now, &g->good, g->ahead[1]);
+	struct flow more_a = forth(now, &g->clean, 0);
+	struct flow more_b = back(now, &g->clean, 0);
+	bool is_more = a.in + b.in != g->n_doubted;
 
+	g->last = *now;
 	smooth_loss(g, now);
 	g->n_in = a.in + b.in;
 	g->n_lost = a.lost + b.lost;
 	g->is_dark = false;
 	g->n_bad[0] = is_bad(a) ? g->n_bad[0] + 1 : 0;
 	g->n_bad[1] = is_bad(b) ? g->n_bad[1] + 1 : 0;
-	if (has_failed(a, more_a, g->n_bad[0]))
+	if (has_failed(a, more_a, g->n_bad[0], is_more))
 		return GAUGE_FAILS_FORTH;
-	if (has_failed(b, more_b, g->n_bad[1]))
+	if (has_failed(b, more_b, g->n_bad[1], is_more))
 		return GAUGE_FAILS_BACK;
 	if (g->n_bad[0] == 0 && g->n_bad[1] == 0)
 		return good(g, now);
 	/* Without more packets it will not become any clearer. */
-	if (g->n_doubted == a.in + b.in)
+	if (!is_more)
 		return good(g, now);
 	g->n_doubted = a.in + b.in;
 	g->is_dark = is_dark(a, more_a) || is_dark(b, more_b);
 	return GAUGE_DOUBTFUL;
+}
+
+void gauge_forgive(struct gauge *g)
+{
+	g->n_silent = 0;
+	good(g, &g->last);
 }
 
 nsec gauge_wait(const struct gauge *g, nsec expected)

@@ -37,10 +37,16 @@ struct gauge {
 	uint64_t n_doubted;    /* packets of the last reading, if it was bad */
 	uint64_t n_in, n_lost; /* in the last reading, both ways */
 	bool is_dark;          /* in the last reading nothing arrived */
+	struct gauge_reading last;
+	uint64_t ahead[2]; /* at `good`: that had overtaken it; forth, back */
 };
 
 void gauge_rtt(struct gauge *g, nsec rtt);
 enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now);
+
+/* Nobody is to blame for what the last reading says: the next one begins
+ * there. */
+void gauge_forgive(struct gauge *g);
 
 /* How long to wait for a receipt before it counts as silence; `expected` is
  * the round trip to assume while none is measured. */

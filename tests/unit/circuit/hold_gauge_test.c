@@ -90,6 +90,22 @@ static void readings_are_judged_against_the_last_good_one(void **state)
 		    { 102, 0, 100, 0 } },
 		  3,
 		  GAUGE_GOOD },
+		{ "half of 1000, and nothing more was sent",
+		  { { 1000, 0, 500, 0 }, { 1000, 0, 500, 0 } },
+		  2,
+		  GAUGE_GOOD },
+		{ "they had overtaken the test before",
+		  { { 0, 142, 0, 100 }, { 0, 143, 0, 143 } },
+		  2,
+		  GAUGE_GOOD },
+		{ "some had, the others are lost",
+		  { { 0, 142, 0, 100 }, { 0, 142, 0, 200 } },
+		  2,
+		  GAUGE_FAILS_BACK },
+		{ "so many cannot have overtaken it",
+		  { { 100, 0, 9999999, 0 }, { 1100, 0, 9999999, 0 } },
+		  2,
+		  GAUGE_FAILS_FORTH },
 		{ "a count that falls is no gain",
 		  { { 100, 0, 100, 0 }, { 200, 0, 50, 0 } },
 		  2,
@@ -110,6 +126,22 @@ static void readings_are_judged_against_the_last_good_one(void **state)
 			v = gauge_read(&g, &cases[i].r[k]);
 		assert_int_equal(v, cases[i].want);
 	}
+}
+
+/* The search has found nothing: the same counts say nothing new. */
+static void what_is_forgiven_is_not_held_against_it_again(void **state)
+{
+	const struct gauge_reading r = { 43, 0, 1, 0 }, more = { 90, 0, 1, 0 };
+	struct gauge g = { 0 };
+
+	(void)state;
+	assert_int_equal(gauge_read(&g, &r), GAUGE_DOUBTFUL);
+	assert_int_equal(gauge_read(&g, &(struct gauge_reading){ 76, 0, 1, 0 }),
+			 GAUGE_FAILS_FORTH);
+	gauge_forgive(&g);
+	assert_int_equal(gauge_read(&g, &(struct gauge_reading){ 76, 0, 1, 0 }),
+			 GAUGE_GOOD);
+	assert_int_equal(gauge_read(&g, &more), GAUGE_DOUBTFUL);
 }
 
 static void loss_is_smoothed_and_forgotten(void **state)
@@ -178,6 +210,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(readings_are_judged_against_the_last_good_one),
+		cmocka_unit_test(what_is_forgiven_is_not_held_against_it_again),
 		cmocka_unit_test(loss_is_smoothed_and_forgotten),
 		cmocka_unit_test(a_receipt_is_awaited_as_long_as_the_way_is),
 		cmocka_unit_test(loss_makes_a_circuit_worse_than_a_longer_way),
