@@ -15,6 +15,7 @@ enum {
 	CLEAN = 8,         /* at most one in so many is lost */
 	UNCLEAN_MAX = 3,   /* so often in a row is usual */
 	LOSS_SAMPLE = 64,
+	GAP = 16,        /* one in so many */
 	AHEAD_MAX = 512, /* some ms of a fast link; more is a lie */
 };
 
@@ -153,6 +154,8 @@ enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now)
 	smooth_loss(g, now);
 	g->n_in = a.in + b.in;
 	g->n_lost = a.lost + b.lost;
+	g->lost[0] = a.lost;
+	g->lost[1] = b.lost;
 	g->is_dark = false;
 	g->n_bad[0] = is_bad(a) ? g->n_bad[0] + 1 : 0;
 	g->n_bad[1] = is_bad(b) ? g->n_bad[1] + 1 : 0;
@@ -168,6 +171,11 @@ enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now)
 	g->n_doubted = a.in + b.in;
 	g->is_dark = is_dark(a, more_a) || is_dark(b, more_b);
 	return GAUGE_DOUBTFUL;
+}
+
+bool gauge_has_gap(const struct gauge *g)
+{
+	return g->n_lost >= DARK_AT_ONCE && g->n_lost * GAP >= g->n_in;
 }
 
 void gauge_forgive(struct gauge *g)

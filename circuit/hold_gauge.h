@@ -36,6 +36,7 @@ struct gauge {
 	unsigned n_bad[2];     /* readings in a row: forth, back */
 	uint64_t n_doubted;    /* packets of the last reading, if it was bad */
 	uint64_t n_in, n_lost; /* in the last reading, both ways */
+	uint64_t lost[2];      /* the same: forth, back */
 	bool is_dark;          /* in the last reading nothing arrived */
 	struct gauge_reading last;
 	uint64_t ahead[2]; /* at `good`: that had overtaken it; forth, back */
@@ -43,6 +44,10 @@ struct gauge {
 
 void gauge_rtt(struct gauge *g, nsec rtt);
 enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now);
+
+/* So much was lost in the last reading that it needs an explanation, if what
+ * has an echo had none any more. */
+bool gauge_has_gap(const struct gauge *g);
 
 /* Nobody is to blame for what the last reading says: the next one begins
  * there. */

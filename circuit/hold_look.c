@@ -203,6 +203,11 @@ static nsec again_after(const struct router *r, const struct hold *h,
 	return hurts ? TEST_MUTE_NS : TEST_DOUBT_NS;
 }
 
+static enum search_kind lost_more(const struct gauge *g)
+{
+	return g->lost[0] > g->lost[1] ? SEARCH_FORTH : SEARCH_BACK;
+}
+
 static void test_answered(struct router *r, struct hold *h, struct held *k,
 			  const struct circuit *c, const struct msg_receipt *m,
 			  nsec now)
@@ -221,6 +226,10 @@ static void test_answered(struct router *r, struct hold *h, struct held *k,
 	plan_test(r, h, k, now);
 	switch (gauge_read(&k->gauge, &reading)) {
 	case GAUGE_GOOD:
+		if (k->no == h->left && gauge_has_gap(&k->gauge)) {
+			fail(r, h, k, lost_more(&k->gauge), now);
+			break;
+		}
 		if (k->no == h->left)
 			come_back(r, h, k, now);
 		if (k->no != h->carries)

@@ -7,14 +7,35 @@
 #define LOST_MIN       6
 #define DRAIN_SLACK_NS (50 * NS_PER_MS)
 #define QUOTA_WAIT_NS  (100 * NS_PER_MS)
+#define ANEW_MAX       3
 
 void search_cancel(struct search *s)
 {
 	*s = (struct search){ .due = TIME_NEVER };
 }
 
+static void ask(struct router *r, struct search *s, unsigned hop, nsec now);
+
+/* A receipt was only late, and what is missing is missing still. */
+static bool begins_anew(struct router *r, struct search *s, nsec now)
+{
+	if (s->kind != SEARCH_SILENCE || s->began_as == SEARCH_SILENCE ||
+	    s->n_anew == ANEW_MAX)
+		return false;
+	s->n_anew++;
+	s->kind = s->began_as;
+	s->lo = 0;
+	s->lost_lo = 0;
+	s->hi = (unsigned)circuit_find(r, s->circuit)->n_hops;
+	s->phase = SEARCH_FAR;
+	ask(r, s, s->hi, now);
+	return true;
+}
+
 static void finish(struct router *r, struct hold *h, int near, nsec now)
 {
+	if (near < 0 && begins_anew(r, &h->search, now))
+		return;
 	/* The circuit stays named until it is dealt with. */
 	h->search.phase = SEARCH_IDLE;
 	h->search.due = TIME_NEVER;
@@ -84,6 +105,7 @@ void search_start(struct router *r, struct hold *h, const struct held *k,
 
 	*s = (struct search){
 		.kind = kind,
+		.began_as = kind,
 		.circuit = k->no,
 		.hi = (unsigned)circuit_find(r, k->no)->n_hops,
 	};

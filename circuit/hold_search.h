@@ -35,6 +35,8 @@ enum search_phase {
 struct search {
 	enum search_phase phase;
 	enum search_kind kind;
+	enum search_kind began_as;
+	unsigned n_anew;
 	circuit_no circuit;
 	unsigned lo, hi; /* the fault is behind node lo, before or at node hi */
 	int64_t lost_lo, lost_hi;

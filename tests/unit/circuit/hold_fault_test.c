@@ -57,7 +57,8 @@ struct villain {
 	unsigned drops_permille; /* packets, towards any node but `spares` */
 	size_t spares;
 	bool drops_control;
-	uint64_t n_seen;
+	unsigned receipt_of; /* it drops one of so many; 0: none */
+	uint64_t n_seen, n_receipts;
 	void (*alter)(struct villain *v, struct msg *m);
 	struct msg kept;
 	bool has_kept;
@@ -81,6 +82,9 @@ static bool handles_message(void *ctx, size_t from, size_t to, struct msg *m)
 		return true;
 	if (v->alter != NULL)
 		v->alter(v, m);
+	if (m->type == MSG_RECEIPT && v->receipt_of != 0 &&
+	    v->n_receipts++ % v->receipt_of == 0)
+		return false;
 	return !v->drops_control ||
 	       (m->type != MSG_TEST && m->type != MSG_RECEIPT &&
 		m->type != MSG_CLOSE);
@@ -134,6 +138,7 @@ struct bad_case {
 	const char *name;
 	unsigned drops_permille;
 	bool drops_control, is_back;
+	unsigned receipt_of;
 	nsec period;
 	unsigned n_echoes;
 	unsigned left_ms; /* by then traffic is elsewhere, 40 ms there and back
@@ -147,7 +152,8 @@ static void expect_found(const struct bad_case *k, size_t relay)
 	struct mesh *m = three_ways(&quick_link);
 	struct villain v = { .m = m,
 			     .drops_permille = k->drops_permille,
-			     .drops_control = k->drops_control };
+			     .drops_control = k->drops_control,
+			     .receipt_of = k->receipt_of };
 	const struct mesh_event *e;
 	struct flow f;
 	nsec since;
@@ -187,19 +193,22 @@ static void expect_found(const struct bad_case *k, size_t relay)
 static void a_silent_dropper_is_left_and_named(void **state)
 {
 	static const struct bad_case cases[] = {
-		{ "drops packets", 1000, false, false, NS_PER_MS, 1, 300 },
-		{ "drops everything", 1000, true, false, NS_PER_MS, 1, 200 },
-		{ "drops most packets", 700, false, false, NS_PER_MS, 1, 1200 },
-		{ "drops what comes back", 1000, false, true, NS_PER_MS, 1,
+		{ "drops packets", 1000, false, false, 0, NS_PER_MS, 1, 300 },
+		{ "drops everything", 1000, true, false, 0, NS_PER_MS, 1, 200 },
+		{ "drops most packets", 700, false, false, 0, NS_PER_MS, 1,
+		  1200 },
+		{ "drops what comes back", 1000, false, true, 0, NS_PER_MS, 1,
 		  300 },
-		{ "drops a one-way flow", 1000, false, false, NS_PER_MS, 0,
+		{ "drops a one-way flow", 1000, false, false, 0, NS_PER_MS, 0,
 		  600 },
-		{ "drops a download", 1000, false, true, 5 * NS_PER_MS, 5,
+		{ "drops a download", 1000, false, true, 0, 5 * NS_PER_MS, 5,
 		  300 },
-		{ "drops a slow flow", 1000, false, false, 50 * NS_PER_MS, 1,
+		{ "drops a slow flow", 1000, false, false, 0, 50 * NS_PER_MS, 1,
 		  700 },
-		{ "drops a slow flow whole", 1000, true, false, 50 * NS_PER_MS,
-		  1, 250 },
+		{ "drops a slow flow whole", 1000, true, false, 0,
+		  50 * NS_PER_MS, 1, 250 },
+		{ "loses a receipt too", 1000, false, true, 7, NS_PER_MS, 1,
+		  1200 },
 	};
 
 	(void)state;
