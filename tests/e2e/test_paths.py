@@ -149,9 +149,9 @@ def drop_large_packets(relay, dev):
                      "limit rate over 20/second counter drop")
 
 
-@pytest.mark.parametrize("flood_below", [0, 64], ids=["steered", "flooded"])
-def test_a_relay_that_drops_in_silence_is_left_and_named(make_short_lab, flood_below):
-    lab = make_short_lab("dropper")
+def left_and_named(lab, flood_below):
+    """True: traffic has left the dropper, and it is named.  False: traffic was
+    gone before there was a proof."""
     sections = {"node": {"flood-below": flood_below}}
     a, b, c = lab.nodes("a", "b", "c", sections=sections)
     d = lab.node("d", {**sections, "service web": {"port": 8080, "allow": "*"}})
@@ -196,12 +196,27 @@ def test_a_relay_that_drops_in_silence_is_left_and_named(make_short_lab, flood_b
             if link:
                 return target, {link["from"]["name"], link["to"]["name"]}
         return None
-    target, names = wait_for("the trace to name it", blamed, 20)
+    try:
+        target, names = wait_for("the trace to name it", blamed, 10)
+    except LabError:
+        return False
+    finally:
+        netlab.end(pings)
+        relay.run("nft", "delete table inet dropper")
     assert relay.name in names
     assert "avoided: the link from" in a.qanat("trace", target).stdout
     assert a.log_find("a link on a path loses packets and is avoided", mark)
-    netlab.end(pings)
-    relay.run("nft", "delete table inet dropper")
+    return True
+
+
+@pytest.mark.parametrize("flood_below", [0, 64], ids=["steered", "flooded"])
+def test_a_relay_that_drops_in_silence_is_left_and_named(make_short_lab, flood_below):
+    for attempt in range(3):
+        lab = make_short_lab(f"dropper{attempt}")
+        if left_and_named(lab, flood_below):
+            return
+        lab.stop()
+    raise AssertionError("left three times, and never named")
 
 
 def test_steering_by_hand(make_short_lab):
