@@ -123,18 +123,18 @@ static void smooth_loss(struct gauge *g, const struct gauge_reading *now)
 	g->mark = *now;
 }
 
-static enum gauge_verdict good(struct gauge *g, const struct gauge_reading *now)
+/* The last reading, with what it says of both ways, is where the next one
+ * begins. */
+static enum gauge_verdict good(struct gauge *g, struct flow a, struct flow b)
 {
-	struct flow a = forth(now, &g->good, g->ahead[0]);
-	struct flow b = back(now, &g->good, g->ahead[1]);
 	bool is_clean = g->n_lost * CLEAN <= g->n_in;
 
 	/* What is unusual may be the beginning of the end. */
 	if (g->n_in > 0 && (is_clean || ++g->n_unclean >= UNCLEAN_MAX)) {
-		g->clean = *now;
+		g->clean = g->last;
 		g->n_unclean = 0;
 	}
-	g->good = *now;
+	g->good = g->last;
 	g->ahead[0] = a.ahead;
 	g->ahead[1] = b.ahead;
 	g->n_bad[0] = g->n_bad[1] = 0;
@@ -164,10 +164,10 @@ enum gauge_verdict gauge_read(struct gauge *g, const struct gauge_reading *now)
 	if (has_failed(b, more_b, g->n_bad[1], is_more))
 		return GAUGE_FAILS_BACK;
 	if (g->n_bad[0] == 0 && g->n_bad[1] == 0)
-		return good(g, now);
+		return good(g, a, b);
 	/* Without more packets it will not become any clearer. */
 	if (!is_more)
-		return good(g, now);
+		return good(g, a, b);
 	g->n_doubted = a.in + b.in;
 	g->is_dark = is_dark(a, more_a) || is_dark(b, more_b);
 	return GAUGE_DOUBTFUL;
@@ -181,7 +181,8 @@ bool gauge_has_gap(const struct gauge *g)
 void gauge_forgive(struct gauge *g)
 {
 	g->n_silent = 0;
-	good(g, &g->last);
+	good(g, forth(&g->last, &g->good, g->ahead[0]),
+	     back(&g->last, &g->good, g->ahead[1]));
 }
 
 nsec gauge_wait(const struct gauge *g, nsec expected)

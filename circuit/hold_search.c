@@ -14,7 +14,30 @@ void search_cancel(struct search *s)
 	*s = (struct search){ .due = TIME_NEVER };
 }
 
-static void ask(struct router *r, struct search *s, unsigned hop, nsec now);
+static uint64_t draw_token(struct router *r)
+{
+	uint64_t token;
+
+	do
+		token = rng_u64(&r->rng);
+	while (token == 0);
+	return token;
+}
+
+static void ask(struct router *r, struct search *s, unsigned hop, nsec now)
+{
+	const struct circuit *c = circuit_find(r, s->circuit);
+
+	s->hop = hop;
+	s->token = draw_token(r);
+	s->n_sent = c->n_packets[TOWARD_TARGET];
+	if (pathtest_send(r, c, hop, s->token, now)) {
+		s->due = now + s->wait;
+		return;
+	}
+	s->token = 0;
+	s->due = now + QUOTA_WAIT_NS;
+}
 
 /* A receipt was only late, and what is missing is missing still. */
 static bool begins_anew(struct router *r, struct search *s, nsec now)
@@ -41,31 +64,6 @@ static void finish(struct router *r, struct hold *h, int near, nsec now)
 	h->search.due = TIME_NEVER;
 	hold_searched(r, h, near, now);
 	search_cancel(&h->search);
-}
-
-static uint64_t draw_token(struct router *r)
-{
-	uint64_t token;
-
-	do
-		token = rng_u64(&r->rng);
-	while (token == 0);
-	return token;
-}
-
-static void ask(struct router *r, struct search *s, unsigned hop, nsec now)
-{
-	const struct circuit *c = circuit_find(r, s->circuit);
-
-	s->hop = hop;
-	s->token = draw_token(r);
-	s->n_sent = c->n_packets[TOWARD_TARGET];
-	if (pathtest_send(r, c, hop, s->token, now)) {
-		s->due = now + s->wait;
-		return;
-	}
-	s->token = 0;
-	s->due = now + QUOTA_WAIT_NS;
 }
 
 /* Both ends of the link are asked once more, the near one first: a count that

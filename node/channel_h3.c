@@ -399,7 +399,7 @@ static nghttp3_ssize ask(struct channel *c)
 	while (n == 0 && r->id < 0 && h3_next_round(c));
 	if (n < 0)
 		h3_failed(c, "write", (int)n);
-	r->is_any = n > 0 || (n == 0 && r->id >= 0);
+	r->is_any = n >= 0 && r->id >= 0;
 	r->first = 0;
 	r->n = n > 0 ? (size_t)n : 0;
 	r->n_written = 0;

@@ -76,7 +76,7 @@ static bool is_new(struct quic *q, const uint8_t *data)
 {
 	const uint8_t *mask = quic_opened_mask();
 
-	return mask != NULL && (data[0] & 0x80) == 0 &&
+	return mask != NULL && !quic_is_long(data) &&
 	       quic_seen_add(&q->seen, quic_seen_number(&q->seen, data, mask));
 }
 

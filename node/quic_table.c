@@ -150,9 +150,9 @@ enum quic_lookup quic_table_find(struct quic_table *t, const uint8_t *data,
 		*out = e->quic;
 		if (e->table == t)
 			return QUIC_FOUND;
-		return (data[0] & 0x80) == 0 ? QUIC_BESIDE : QUIC_GARBAGE;
+		return quic_is_long(data) ? QUIC_GARBAGE : QUIC_BESIDE;
 	}
-	if ((data[0] & 0x80) == 0)
+	if (!quic_is_long(data))
 		return QUIC_RESET;
 	return ngtcp2_accept(hd, data, len) == 0 ? QUIC_INITIAL : QUIC_GARBAGE;
 }

@@ -146,9 +146,6 @@ bool sessions_is_direct_from(const struct sessions *set, session_no s,
  * what is written there sessions_direct_sent() must be told next. */
 uint8_t *sessions_direct_space(struct sessions *set, session_no s, size_t len);
 void sessions_direct_sent(struct sessions *set, session_no s, size_t len);
-/* ---- sealed packets ---- protocol.md 2.9: circuit packets past QUIC. */
-void sessions_set_seal(struct sessions *set, enum seal_use use);
-
 /* A path test finds that packets to this neighbour, or from it, are lost: those
  * that are direct may be so alone, and for some time none go. */
 void sessions_direct_doubt(struct sessions *set, const struct node_id *peer);
@@ -157,6 +154,9 @@ void sessions_direct_doubt(struct sessions *set, const struct node_id *peer);
 void sessions_direct_strayed(struct sessions *set, session_no s);
 /* One came in, and its seal held. */
 void sessions_direct_heard(struct sessions *set, session_no s, size_t len);
+
+/* ---- sealed packets ---- protocol.md 2.9: circuit packets past QUIC. */
+void sessions_set_seal(struct sessions *set, enum seal_use use);
 
 /* Iteration in the order of slots: start with `after` = 0. */
 bool sessions_next(const struct sessions *set, session_no after,

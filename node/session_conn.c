@@ -265,17 +265,21 @@ static void streams_allowed(void *ctx)
 
 /* ---- circuit packets ---- */
 
-static uint64_t datagram(void *ctx, const uint8_t *data, size_t len)
+void session_packet_came(struct session *s, const uint8_t *data, size_t len)
 {
-	struct session *s = ctx;
 	struct packet p;
 
 	if (packet_parse(&p, data, len) != PACKET_OK) {
 		s->set->counters.n_packet_bad++;
-		return 0;
+		return;
 	}
 	s->n_packets_in++;
 	s->set->events->packet(s->set->ctx, s->no, &p, data, len);
+}
+
+static uint64_t datagram(void *ctx, const uint8_t *data, size_t len)
+{
+	session_packet_came(ctx, data, len);
 	return 0;
 }
 

@@ -23,6 +23,18 @@ enum session_state {
 	SESSION_ENDING,
 };
 
+/* Packets past QUIC are not to be trusted until then; longer the next time,
+ * unless that is long after. */
+struct distrust {
+	nsec until;
+	unsigned n;
+};
+
+struct distrust_rule {
+	nsec first, forgotten;
+	unsigned n_doubled;
+};
+
 struct session {
 	session_no no;
 	struct sessions *set;
@@ -70,8 +82,7 @@ struct session {
 	struct timer watch; /* the peer is asked for a word */
 	unsigned n_since_sample;
 	nsec sampled;
-	nsec direct_doubted; /* until then none are sent */
-	unsigned n_doubts;
+	struct distrust direct_doubt;
 
 	/* sealed packets */
 	uint8_t seal_secret[SEAL_SECRET_BYTES];
@@ -84,8 +95,7 @@ struct session {
 	/* By its last answer: how many had been sent, and had come. */
 	uint64_t seal_sent, seal_came;
 	uint64_t seal_seen; /* packets of both directions by then */
-	nsec seal_doubted;  /* until then none are sent */
-	unsigned n_seal_doubts;
+	struct distrust seal_doubt;
 
 	uint64_t n_sealed_in, n_sealed_out;
 	uint64_t n_bytes_in, n_bytes_out, n_packets_in, n_packets_out;
@@ -124,6 +134,8 @@ void session_mark_batch(struct session *s);
 void session_flush(struct session *s);
 void session_send(struct session *s, const struct msg *m);
 void session_up(struct session *s);
+/* A circuit packet, header and all; borrowed for the call. */
+void session_packet_came(struct session *s, const uint8_t *data, size_t len);
 enum session_verdict session_send_packet(struct session *s,
 					 const struct session_packet *p);
 void session_free_buffers(struct session *s);
@@ -135,6 +147,8 @@ struct msg_link session_link(const struct session *s);
 void session_direct_init(struct session *s);
 void session_direct_stray(struct session *s);
 
+void distrust_begin(struct distrust *d, const struct distrust_rule *rule,
+		    nsec now);
 /* Of packets past QUIC one takes QUIC after all now and then: this one. */
 bool session_sample_due(struct session *s);
 /* Where to write a packet past QUIC. */

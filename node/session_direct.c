@@ -14,9 +14,11 @@
 
 /* How long they take the session when they may be lost otherwise; twice as long
  * the next time, unless that is long after. */
-#define DOUBT_NS        (5 * NS_PER_S)
-#define DOUBTS_DOUBLED  6
-#define DOUBT_FORGOT_NS (600 * NS_PER_S)
+static const struct distrust_rule rule = {
+	.first = 5 * NS_PER_S,
+	.forgotten = 600 * NS_PER_S,
+	.n_doubled = 6,
+};
 
 /* The one place that says whether there may be direct packets at all. */
 static bool is_direct(const struct session *s)
@@ -84,17 +86,22 @@ void session_direct_stray(struct session *s)
 		ask(s);
 }
 
+void distrust_begin(struct distrust *d, const struct distrust_rule *r, nsec now)
+{
+	if (now > d->until + r->forgotten)
+		d->n = 0;
+	d->until = now + (r->first << d->n);
+	if (d->n < r->n_doubled)
+		d->n++;
+}
+
 static void doubt(struct session *s)
 {
 	nsec now = loop_now(s->set->loop);
 
-	if (now < s->direct_doubted || s->n_direct_out == 0)
+	if (now < s->direct_doubt.until || s->n_direct_out == 0)
 		return;
-	if (now > s->direct_doubted + DOUBT_FORGOT_NS)
-		s->n_doubts = 0;
-	s->direct_doubted = now + (DOUBT_NS << s->n_doubts);
-	if (s->n_doubts < DOUBTS_DOUBLED)
-		s->n_doubts++;
+	distrust_begin(&s->direct_doubt, &rule, now);
 	s->set->counters.n_direct_doubted++;
 }
 
@@ -132,7 +139,7 @@ uint8_t *sessions_direct_space(struct sessions *set, session_no no, size_t len)
 	struct session *s = session_by_no(set, no);
 
 	if (s == NULL || !is_direct(s) || len > quic_udp_payload(s->quic) ||
-	    loop_now(set->loop) < s->direct_doubted)
+	    loop_now(set->loop) < s->direct_doubt.until)
 		return NULL;
 	if (s->n_since_sample >= SAMPLE_PACKETS &&
 	    loop_now(set->loop) >= s->sampled + SAMPLE_NS) {

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "node/session_conn.h"
-#include "proto/packet.h"
 
 /* Whether it is worth it is looked at so often. */
 #define LOOK_NS (20 * NS_PER_MS)
@@ -22,9 +21,11 @@
 #define SENT_MIN 64 /* so many that did come begin a new count */
 /* Then it is left to QUIC for so long, twice as long the next time, unless that
  * is long after. */
-#define DOUBT_NS        (2 * NS_PER_S)
-#define DOUBTS_DOUBLED  5
-#define DOUBT_FORGOT_NS (300 * NS_PER_S)
+static const struct distrust_rule rule = {
+	.first = 2 * NS_PER_S,
+	.forgotten = 300 * NS_PER_S,
+	.n_doubled = 5,
+};
 
 void sessions_set_seal(struct sessions *set, enum seal_use use)
 {
@@ -62,13 +63,9 @@ static void doubt(struct session *s)
 {
 	nsec now = loop_now(s->set->loop);
 
-	if (now < s->seal_doubted)
+	if (now < s->seal_doubt.until)
 		return;
-	if (now > s->seal_doubted + DOUBT_FORGOT_NS)
-		s->n_seal_doubts = 0;
-	s->seal_doubted = now + (DOUBT_NS << s->n_seal_doubts);
-	if (s->n_seal_doubts < DOUBTS_DOUBLED)
-		s->n_seal_doubts++;
+	distrust_begin(&s->seal_doubt, &rule, now);
 	s->set->counters.n_seal_doubted++;
 }
 
@@ -122,7 +119,7 @@ static void look(struct session *s, nsec now)
 	if (s->is_sealing && now - s->seal_asked >= ASK_NS &&
 	    s->n_sealed_out > s->seal_sent)
 		ask(s, now);
-	s->is_sealing = s->is_sealing && now >= s->seal_doubted;
+	s->is_sealing = s->is_sealing && now >= s->seal_doubt.until;
 }
 
 bool session_seals(struct session *s)
@@ -177,7 +174,6 @@ void session_sealed_received(struct sessions *set, const uint8_t *data,
 {
 	struct session *s = session_for(set, data, len);
 	uint8_t text[UDP_PAYLOAD_MAX];
-	struct packet p;
 	size_t n = 0;
 
 	if (s == NULL) {
@@ -197,10 +193,5 @@ void session_sealed_received(struct sessions *set, const uint8_t *data,
 	session_heard(s);
 	s->n_bytes_in += len;
 	s->n_sealed_in++;
-	if (packet_parse(&p, text, n) != PACKET_OK) {
-		set->counters.n_packet_bad++;
-		return;
-	}
-	s->n_packets_in++;
-	set->events->packet(set->ctx, s->no, &p, text, n);
+	session_packet_came(s, text, n);
 }
