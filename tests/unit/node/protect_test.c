@@ -13,6 +13,7 @@
 #include "node/quic_conn.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
+#include "tests/support/protect_all.h"
 #include "tests/support/protect_count.h"
 #include "tests/support/quic_pair.h"
 
@@ -26,16 +27,8 @@ static size_t n_backends;
 
 static int open_backends(void **state)
 {
-	char why[256];
-
 	(void)state;
-	for (int i = PROTECT_GNUTLS; i < PROTECT_CHOICES; i++) {
-		if (protect_new(&backends[n_backends], (enum protect_choice)i,
-				why, sizeof why) == 0)
-			n_backends++;
-		else
-			print_message("not here: %s\n", why);
-	}
+	n_backends = protect_open_all(backends);
 	return 0;
 }
 

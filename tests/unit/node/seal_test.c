@@ -17,6 +17,7 @@
 #include "node/udp.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
+#include "tests/support/protect_all.h"
 
 enum {
 	TEXT_MAX = UDP_PAYLOAD_MAX - SEAL_OVERHEAD,
@@ -33,18 +34,11 @@ static const uint8_t hello[] = "who goes there";
 static int open_backends(void **state)
 {
 	struct rng rng;
-	char why[256];
 
 	(void)state;
 	rng_init(&rng, 29);
 	rng_fill(&rng, secret, sizeof secret);
-	for (int i = PROTECT_GNUTLS; i < PROTECT_CHOICES; i++) {
-		if (protect_new(&backends[n_backends], (enum protect_choice)i,
-				why, sizeof why) == 0)
-			n_backends++;
-		else
-			print_message("not here: %s\n", why);
-	}
+	n_backends = protect_open_all(backends);
 	return n_backends == 0;
 }
 
