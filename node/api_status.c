@@ -109,10 +109,13 @@ static json_t *store(const struct node *n)
 
 static json_t *tun(const struct node *n)
 {
-	return json_pack("{s:b, s:b, s:s, s:b}", "enabled",
+	const struct splicer *sp = n->splicer;
+
+	return json_pack("{s:b, s:b, s:s, s:b, s:b}", "enabled",
 			 n->config.tun.enabled, "up", n->tun != NULL, "name",
 			 n->config.tun.name, "splice",
-			 n->splicer != NULL && splicer_is_on(n->splicer));
+			 sp != NULL && splicer_is_on(sp), "bpf",
+			 sp != NULL && splicer_has_bpf(sp));
 }
 
 static json_t *windows(const struct node *n)

@@ -75,7 +75,7 @@ struct config {
 		char name[16]; /* default qanat0 */
 		uint16_t mtu;  /* 0: auto */
 		bool offload;
-		bool splice;
+		bool splice, bpf;
 	} tun;
 	struct {
 		bool enabled;                    /* false with `listen = off` */

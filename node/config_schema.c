@@ -82,6 +82,9 @@ const struct config_key config_keys[] = {
 	  .help = "carry TCP as streams, which recover from loss on their "
 		  "own, where the other node does so too",
 	  .is_live = true },
+	{ "tun", "bpf", &config_on_off, AT(tun.bpf), .def = "on",
+	  .help = "have the kernel itself turn packets of spliced TCP back, "
+		  "where it lets us" },
 
 	{ "socks", "listen", &config_socks_listen, AT(socks.listen),
 	  .def = "127.0.0.1:1080", .help = "TCP addresses, or off" },

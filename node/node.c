@@ -1,6 +1,7 @@
 #include "node/node.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -196,7 +197,19 @@ static void request_came(void *ctx, struct stream *s)
 		services_stream(n->services, s);
 }
 
-static void open_splicer(struct node *n)
+/* Without it we rewrite those packets ourselves, which costs more. */
+static void open_bpf(struct node *n, const char *device)
+{
+	struct tun_bpf *bpf;
+	int rv = tun_bpf_open(&bpf, (int)if_nametoindex(device));
+
+	if (rv < 0)
+		log_info("TUN without BPF: error=%s", strerror(-rv));
+	else
+		splicer_set_bpf(n->splicer, bpf);
+}
+
+static void open_splicer(struct node *n, const char *device)
 {
 	const struct credentials *c = &n->credentials;
 	uint8_t secret[16];
@@ -205,6 +218,8 @@ static void open_splicer(struct node *n)
 	n->splicer = splicer_new(n->loop, n->overlay->dests, &c->net,
 				 &c->self.id, secret, &tun_splicer_io, n->tun);
 	splicer_set_on(n->splicer, n->config.tun.splice);
+	if (n->config.tun.bpf)
+		open_bpf(n, device);
 	tun_set_splicer(n->tun, n->splicer);
 	services_set_splicer(n->services, n->splicer);
 }
@@ -230,7 +245,7 @@ static void open_tun(struct node *n)
 			 n->services, &c->net, &c->self.id);
 	if (n->tun != NULL) {
 		tun_set_uso(n->tun, link.has_uso);
-		open_splicer(n);
+		open_splicer(n, link.name);
 	}
 	services_tun_up(n->services);
 	log_info("TUN up: name=%s mtu=%u", link.name, mtu);

@@ -51,6 +51,7 @@ struct splicer {
 	void *ctx;
 	bool is_on;
 	struct tun_splice *table;
+	struct tun_bpf *bpf; /* NULL: all packets are rewritten by us */
 	struct timer sweep;
 	struct spliced *all;
 	size_t next_elsewhere;
@@ -69,6 +70,52 @@ static union endpoint endpoint_of(const struct splicer *sp,
 
 	memcpy(&e.in6.sin6_addr, a.b, sizeof a.b);
 	return e;
+}
+
+/* ---- packets that the kernel rewrites ---- */
+
+static struct tun_bpf_key key_of(const struct splicer *sp,
+				 const struct node_id *peer,
+				 const struct tun_splice_turn *turn)
+{
+	return (struct tun_bpf_key){
+		.src = addr_of(&sp->net, &sp->self),
+		.dst = addr_of(&sp->net, peer),
+		.src_port = htons(turn->our_port),
+		.dst_port = htons(turn->their_port),
+	};
+}
+
+static void hand_to_kernel(struct splicer *sp,
+			   const struct tun_splice_flow *flow)
+{
+	struct tun_splice_turn turns[2];
+	struct node_id peer;
+
+	if (!tun_splice_turns(flow, &peer, turns))
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct tun_bpf_key key = key_of(sp, &peer, &turns[i]);
+
+		tun_bpf_add(sp->bpf, &key, htons(turns[i].src_port),
+			    htons(turns[i].dst_port));
+	}
+}
+
+/* Before the table lets go of the flow: what is still under way is seen by us
+ * again. */
+static void take_back(struct splicer *sp, const struct tun_splice_flow *flow)
+{
+	struct tun_splice_turn turns[2];
+	struct node_id peer;
+
+	if (!tun_splice_turns(flow, &peer, turns))
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct tun_bpf_key key = key_of(sp, &peer, &turns[i]);
+
+		tun_bpf_remove(sp->bpf, &key);
+	}
 }
 
 /* ---- what cannot be spliced for now ---- */
@@ -132,6 +179,7 @@ static void go_as_packet(struct spliced *s)
 
 	held = tun_splice_syn(s->flow, &len);
 	memcpy(syn, held, len);
+	take_back(sp, s->flow);
 	tun_splice_remove(sp->table, s->flow);
 	sp->io->pass(sp->ctx, &s->peer, syn, len);
 	discard(s);
@@ -229,6 +277,7 @@ static struct tcp *join(struct splicer *sp, struct tun_splice_flow *flow,
 		tcp_close(t);
 		return NULL;
 	}
+	hand_to_kernel(sp, flow);
 	to = endpoint_of(sp, peer, port);
 	tcp_begin(t, &to, timeout, ev, ctx);
 	return t;
@@ -408,6 +457,7 @@ struct tcp *splicer_connect(struct splicer *sp, const struct node_id *peer,
 
 void splicer_leave(struct splicer *sp, struct tun_splice_flow *flow)
 {
+	take_back(sp, flow);
 	tun_splice_leave(sp->table, flow, loop_now(sp->loop));
 }
 
@@ -439,6 +489,17 @@ struct splicer *splicer_new(struct loop *l, struct dests *d,
 	return sp;
 }
 
+void splicer_set_bpf(struct splicer *sp, struct tun_bpf *b)
+{
+	tun_bpf_close(sp->bpf);
+	sp->bpf = b;
+}
+
+bool splicer_has_bpf(const struct splicer *sp)
+{
+	return sp->bpf != NULL;
+}
+
 void splicer_set_on(struct splicer *sp, bool on)
 {
 	sp->is_on = on;
@@ -463,6 +524,7 @@ void splicer_free(struct splicer *sp)
 	splicer_stop(sp);
 	loop_timer_set(sp->loop, &sp->sweep, TIME_NEVER);
 	tun_splice_free(sp->table);
+	tun_bpf_close(sp->bpf);
 	free(sp);
 }
 

@@ -18,6 +18,7 @@
 #include "node/dest.h"
 #include "node/loop.h"
 #include "node/tcp.h"
+#include "node/tun_bpf.h"
 #include "node/tun_splice.h"
 
 /* As long as TCP itself tries. */
@@ -51,6 +52,9 @@ struct splicer *splicer_new(struct loop *l, struct dests *d,
 			    const uint8_t secret[16],
 			    const struct splicer_io *io, void *ctx);
 void splicer_free(struct splicer *sp); /* NULL is allowed */
+/* For flows that begin from now on; it is the splicer's from here on. */
+void splicer_set_bpf(struct splicer *sp, struct tun_bpf *b);
+bool splicer_has_bpf(const struct splicer *sp);
 /* Flows that stand go on. */
 void splicer_set_on(struct splicer *sp, bool on);
 bool splicer_is_on(const struct splicer *sp);

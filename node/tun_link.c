@@ -5,97 +5,20 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "node/netlink.h"
 
 enum {
 	PREFIX_BITS = 48,
 	TX_QUEUE_LEN = 1000,
-	REQUEST_BYTES = 256,
-	REPLY_BYTES = 4096,
 	ADDRESS_WAIT_MS = 2000
 };
-
-/* ---- netlink: one request, one reply ---- */
-
-struct request {
-	union {
-		struct nlmsghdr head;
-		uint8_t bytes[REQUEST_BYTES];
-	};
-};
-
-static void request_init(struct request *r, uint16_t type, uint16_t flags,
-			 const void *body, size_t len)
-{
-	*r = (struct request){ 0 };
-	r->head.nlmsg_type = type;
-	r->head.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-	r->head.nlmsg_seq = 1;
-	r->head.nlmsg_len = NLMSG_LENGTH((uint32_t)len);
-	memcpy(NLMSG_DATA(&r->head), body, len);
-}
-
-/* The requests below are far under REQUEST_BYTES.  Returns the attribute, to
- * be passed to nest_end() if it is to hold others. */
-static struct rtattr *request_add(struct request *r, uint16_t type,
-				  const void *data, size_t len)
-{
-	uint32_t at = NLMSG_ALIGN(r->head.nlmsg_len);
-	struct rtattr *a = (struct rtattr *)(void *)(r->bytes + at);
-
-	a->rta_type = type;
-	a->rta_len = (uint16_t)RTA_LENGTH(len);
-	if (len > 0)
-		memcpy(RTA_DATA(a), data, len);
-	r->head.nlmsg_len = at + RTA_ALIGN(a->rta_len);
-	return a;
-}
-
-static void nest_end(struct request *r, struct rtattr *a)
-{
-	a->rta_len = (uint16_t)(r->bytes + r->head.nlmsg_len - (uint8_t *)a);
-}
-
-struct reply {
-	union {
-		struct nlmsghdr head;
-		uint8_t bytes[REPLY_BYTES];
-	};
-};
-
-/* The reply has a body of `len` bytes at least; an error is returned. */
-static int request_ask(struct reply *reply, int fd, const struct request *r,
-		       size_t len)
-{
-	const struct nlmsgerr *e = NLMSG_DATA(&reply->head);
-	ssize_t n;
-
-	if (send(fd, r, r->head.nlmsg_len, 0) < 0)
-		return -errno;
-	n = recv(fd, reply, sizeof *reply, 0);
-	if (n < 0)
-		return -errno;
-	if ((size_t)n < NLMSG_LENGTH(sizeof *e))
-		return -EPROTO;
-	if (reply->head.nlmsg_type == NLMSG_ERROR)
-		return e->error;
-	return (size_t)n < NLMSG_LENGTH(len) ? -EPROTO : 0;
-}
-
-static int request_send(int fd, const struct request *r)
-{
-	struct reply reply;
-
-	return request_ask(&reply, fd, r, 0);
-}
 
 /* ---- the device ---- */
 
@@ -106,12 +29,12 @@ static int link_up(int nl, int index, uint16_t mtu)
 					.ifi_flags = IFF_UP,
 					.ifi_change = IFF_UP };
 	const uint32_t mtu_bytes = mtu, queue = TX_QUEUE_LEN;
-	struct request r;
+	struct netlink_request r;
 
-	request_init(&r, RTM_NEWLINK, 0, &body, sizeof body);
-	request_add(&r, IFLA_MTU, &mtu_bytes, sizeof mtu_bytes);
-	request_add(&r, IFLA_TXQLEN, &queue, sizeof queue);
-	return request_send(nl, &r);
+	netlink_begin(&r, RTM_NEWLINK, 0, &body, sizeof body);
+	netlink_add(&r, IFLA_MTU, &mtu_bytes, sizeof mtu_bytes);
+	netlink_add(&r, IFLA_TXQLEN, &queue, sizeof queue);
+	return netlink_send(nl, &r);
 }
 
 /* No link-local address: nothing but the cluster is behind the device.  A
@@ -122,15 +45,15 @@ static void no_link_local(int nl, int index)
 					.ifi_index = index };
 	const uint8_t mode = IN6_ADDR_GEN_MODE_NONE;
 	struct rtattr *spec, *inet6;
-	struct request r;
+	struct netlink_request r;
 
-	request_init(&r, RTM_NEWLINK, 0, &body, sizeof body);
-	spec = request_add(&r, IFLA_AF_SPEC, NULL, 0);
-	inet6 = request_add(&r, AF_INET6, NULL, 0);
-	request_add(&r, IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof mode);
-	nest_end(&r, inet6);
-	nest_end(&r, spec);
-	request_send(nl, &r);
+	netlink_begin(&r, RTM_NEWLINK, 0, &body, sizeof body);
+	spec = netlink_add(&r, IFLA_AF_SPEC, NULL, 0);
+	inet6 = netlink_add(&r, AF_INET6, NULL, 0);
+	netlink_add(&r, IFLA_INET6_ADDR_GEN_MODE, &mode, sizeof mode);
+	netlink_nest_end(&r, inet6);
+	netlink_nest_end(&r, spec);
+	netlink_send(nl, &r);
 }
 
 static int address_add(int nl, int index, const struct addr *self)
@@ -139,14 +62,14 @@ static int address_add(int nl, int index, const struct addr *self)
 					.ifa_prefixlen = PREFIX_BITS,
 					.ifa_flags = IFA_F_NODAD,
 					.ifa_index = (uint32_t)index };
-	struct request r;
+	struct netlink_request r;
 	int rv;
 
-	request_init(&r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &body,
-		     sizeof body);
-	request_add(&r, IFA_LOCAL, self->b, sizeof self->b);
-	request_add(&r, IFA_ADDRESS, self->b, sizeof self->b);
-	rv = request_send(nl, &r);
+	netlink_begin(&r, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &body,
+		      sizeof body);
+	netlink_add(&r, IFA_LOCAL, self->b, sizeof self->b);
+	netlink_add(&r, IFA_ADDRESS, self->b, sizeof self->b);
+	rv = netlink_send(nl, &r);
 	return rv == -EEXIST ? 0 : rv;
 }
 
@@ -154,14 +77,14 @@ static bool is_routed_here(int nl, const struct addr *self)
 {
 	const struct rtmsg body = { .rtm_family = AF_INET6,
 				    .rtm_dst_len = 128 };
-	struct reply reply = { 0 };
+	struct netlink_reply reply = { 0 };
 	const struct rtmsg *got = NLMSG_DATA(&reply.head);
-	struct request r;
+	struct netlink_request r;
 
-	request_init(&r, RTM_GETROUTE, 0, &body, sizeof body);
+	netlink_begin(&r, RTM_GETROUTE, 0, &body, sizeof body);
 	r.head.nlmsg_flags = NLM_F_REQUEST;
-	request_add(&r, RTA_DST, self->b, sizeof self->b);
-	return request_ask(&reply, nl, &r, sizeof *got) == 0 &&
+	netlink_add(&r, RTA_DST, self->b, sizeof self->b);
+	return netlink_ask(nl, &r, &reply, sizeof *got) == 0 &&
 	       reply.head.nlmsg_type == RTM_NEWROUTE &&
 	       got->rtm_type == RTN_LOCAL;
 }
@@ -179,16 +102,14 @@ static void wait_for_address(int nl, const struct addr *self)
 
 static int configure(const char *name, const struct addr *self, uint16_t mtu)
 {
-	const struct timeval limit = { .tv_sec = 2 };
 	int index = (int)if_nametoindex(name);
 	int nl, rv;
 
 	if (index == 0)
 		return -errno;
-	nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	nl = netlink_open();
 	if (nl < 0)
-		return -errno;
-	setsockopt(nl, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+		return nl;
 	no_link_local(nl, index);
 	rv = address_add(nl, index, self);
 	if (rv == 0)

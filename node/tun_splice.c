@@ -438,6 +438,24 @@ bool tun_splice_claims(struct tun_splice *t, const struct node_id *peer,
 	return true;
 }
 
+bool tun_splice_turns(const struct tun_splice_flow *f, struct node_id *peer,
+		      struct tun_splice_turn out[2])
+{
+	*peer = f->half[OUTER].key.peer;
+	for (int side = OUTER; side < SIDES; side++) {
+		const struct key *from = &f->half[side].key;
+		const struct key *to = &f->half[!side].key;
+
+		out[side] = (struct tun_splice_turn){
+			.our_port = from->our_port,
+			.their_port = from->their_port,
+			.src_port = to->their_port,
+			.dst_port = to->our_port,
+		};
+	}
+	return f->is_joined;
+}
+
 /* ---- the SYN that is held ---- */
 
 const uint8_t *tun_splice_syn(const struct tun_splice_flow *f, size_t *len)

@@ -77,6 +77,15 @@ void tun_splice_leave(struct tun_splice *t, struct tun_splice_flow *f,
 /* Nothing of it is known any more: its packets are like others. */
 void tun_splice_remove(struct tun_splice *t, struct tun_splice_flow *f);
 
+/* What becomes of the ports of a conversation's packets, once it is joined. */
+struct tun_splice_turn {
+	uint16_t our_port, their_port; /* as our kernel sends it */
+	uint16_t src_port, dst_port;   /* as it gets it back */
+};
+/* Of both conversations; false: it is not joined. */
+bool tun_splice_turns(const struct tun_splice_flow *f, struct node_id *peer,
+		      struct tun_splice_turn out[2]);
+
 /* The SYN that is held, as it came. */
 const uint8_t *tun_splice_syn(const struct tun_splice_flow *f, size_t *len);
 /* The reset that answers it. */

@@ -51,6 +51,8 @@ PATIENCE = 4 if SANITIZED else 1
 
 # Whether TCP through the TUN is spliced, where a test does not say.
 SPLICE = os.environ.get("QANAT_SPLICE", "on")
+# Whether the kernel rewrites what is spliced.
+BPF = os.environ.get("QANAT_BPF", "on")
 
 SOCKS_PORT = 1080
 UDP_PORT = 4433
@@ -320,7 +322,7 @@ class Node(Host):
             "node": {"name": name, "state": self.state, "listen": f"[::]:{UDP_PORT}",
                      "packet-protection": PROTECTION, "direct": DIRECT, "sealed": SEALED, "gso": GSO},
             "discovery": {"lan": "on"},
-            "tun": {"enabled": "on", "splice": SPLICE},
+            "tun": {"enabled": "on", "splice": SPLICE, "bpf": BPF},
             "socks": {"listen": f"127.0.0.1:{SOCKS_PORT}"},
             "admin": {"socket": self.sock},
         }

@@ -50,7 +50,7 @@ REPLIES = {
         "node": NODE["alpha"], "display_name": "alpha", "version": "9.8.7", "pid": 4711, "uptime_s": 7860,
         "cluster": {"prefix": "fdcc:4593:bfc4::/48"}, "packet_protection": "gnutls", "transit": "on", "listen": ["[::]:4433"],
         "certificate": {"not_after": "2027-02-19T09:42:33Z", "expires_in_s": 88 * 86400 + 5},
-        "tun": {"enabled": True, "up": True, "name": "qanat0", "splice": True}, "socks": {"enabled": False, "listen": []},
+        "tun": {"enabled": True, "up": True, "name": "qanat0", "splice": True, "bpf": True}, "socks": {"enabled": False, "listen": []},
         "services": [], "store": {"state": "full", "text": "/var/lib/qanat/db: No space left on device",
                                   "used_bytes": 57344, "waiting": 7},
         "peers": {"known": 4, "connected": 1}, "sessions": {"up": 1, "handshakes": 0},

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from netlab import LabError, PATIENCE, wait_for
+from netlab import BPF, LabError, PATIENCE, wait_for
 from servers import Echo, Sshd
 from test_garbage import counters
 
@@ -23,10 +23,10 @@ SERVICES["service closed"] = {"port": 5204, "allow": "nobody-we-know"}
 
 
 def build(lab, splice_a="on", splice_c="on"):
-    """A - B - C, with services at C."""
+    """A - B - C, with services at C.  The kernel rewrites packets at A alone."""
     a = lab.node("a", {"tun": {"splice": splice_a}})
     b = lab.node("b", {"tun": {"splice": "off"}})
-    c = lab.node("c", {"tun": {"splice": splice_c}, **SERVICES})
+    c = lab.node("c", {"tun": {"splice": splice_c, "bpf": "off"}, **SERVICES})
     lab.wire(a, b, static=True)
     lab.wire(b, c, static=True)
     lab.start()
@@ -322,11 +322,33 @@ def test_the_same_ports_again(a, c, spliced):
     assert ports == {45678}
 
 
+@pytest.mark.skipif(BPF == "off", reason="QANAT_BPF is off")
+@pytest.mark.parametrize("offload", ["on", "off"])
+def test_the_kernel_rewrites_at_both_ends(make_short_lab, offload):
+    """Only what begins and ends a flow comes up to the daemons, and the last packets."""
+    lab = make_short_lab("kernel")
+    a = lab.node("a", {"tun": {"offload": offload, "splice": "on"}})
+    c = lab.node("c", {"tun": {"offload": offload, "splice": "on"}, **SERVICES})
+    lab.wire(a, c, static=True)
+    lab.start()
+    a.ping(c)
+    before = [splicing(node)["back"] for node in (a, c)]
+    data = os.urandom(20_000_000)
+    with pair(a, c) as (app, service):
+        pushers = [push(app, data), push(service, data)]
+        assert read_all(service) == read_all(app) == hashlib.sha256(data).hexdigest()
+        for p in pushers:
+            p.join()
+    for node, n in zip((a, c), before):
+        assert node.ask("status")["tun"]["bpf"] is True
+        assert splicing(node)["back"] - n < len(data) / 65536
+
+
 def test_without_offload(make_short_lab):
     """Packets one by one, with checksums that are complete."""
     lab = make_short_lab("plain")
-    a = lab.node("a", {"tun": {"offload": "off", "splice": "on"}})
-    c = lab.node("c", {"tun": {"offload": "off", "splice": "on"}, **SERVICES})
+    a = lab.node("a", {"tun": {"offload": "off", "splice": "on", "bpf": "off"}})
+    c = lab.node("c", {"tun": {"offload": "off", "splice": "on", "bpf": "off"}, **SERVICES})
     lab.wire(a, c, static=True)
     lab.start()
     a.ping(c)

@@ -483,6 +483,27 @@ static void two_of_our_sockets_never_share_a_conversation(void **state)
 	assert_came_back(f, second, OURS);
 }
 
+static void what_becomes_of_the_ports_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct tun_splice_flow *flow = hold(f, APP);
+	struct tun_splice_turn turns[2];
+	struct node_id who;
+	uint16_t port;
+
+	assert_false(tun_splice_turns(flow, &who, turns));
+	port = tun_splice_join(f->t, flow, OURS);
+	assert_true(tun_splice_turns(flow, &who, turns));
+	assert_memory_equal(&who, &peer, sizeof peer);
+	for (int i = 0; i < 2; i++) {
+		send_tcp(f, turns[i].our_port, turns[i].their_port,
+			 TCP_FLAG_ACK);
+		assert_came_back(f, turns[i].src_port, turns[i].dst_port);
+	}
+	assert_int_equal(turns[0].our_port, APP);
+	assert_int_equal(turns[1].their_port, port);
+}
+
 static void a_reset_that_answers_the_syn(void **state)
 {
 	struct fixture *f = *state;
@@ -563,6 +584,7 @@ int main(void)
 		T(a_reset_ends_it_from_either_side),
 		T(the_same_ports_may_be_used_again),
 		T(two_of_our_sockets_never_share_a_conversation),
+		T(what_becomes_of_the_ports_is_told),
 		T(a_reset_that_answers_the_syn),
 		T(one_peer_does_not_take_all),
 		T(a_full_table_forgets_what_is_over_first),
