@@ -9,8 +9,6 @@ enum {
 	VECS_MAX = 16,
 };
 
-#define REPAIR_NS (1 * NS_PER_MS)
-
 /* ---- packets ---- */
 
 /* What the peer's CONNECTION_CLOSE says: RFC 9001 4.8, alerts are 0x100 and
@@ -89,6 +87,7 @@ bool quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 	if (q->state >= QUIC_CLOSING)
 		return false;
 	q->now = now;
+	q->has_data = false;
 	quic_opened_mask();
 	rv = ngtcp2_conn_read_pkt(q->conn, path, &pi, data, len, now);
 	if (rv != 0)
@@ -97,6 +96,10 @@ bool quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 		release_tls(q);
 	if (rv == 0)
 		quic_headroom_look(q);
+	if (q->has_data)
+		ack_hold_came(&q->ack_hold, QUIC_ACK_EVERY, now);
+	if (ecn == NGTCP2_ECN_CE)
+		ack_hold_hurry(&q->ack_hold);
 	return q->config.is_channel && is_new(q, data);
 }
 
@@ -116,6 +119,15 @@ static void wait(struct quic *q)
 	headroom_paused(&q->headroom);
 }
 
+/* Something left at `now`, and an acknowledgement with it if it was due. */
+static void left(struct quic *q)
+{
+	nsec until = q->ack_hold.until;
+
+	if (until != 0 && ngtcp2_conn_get_expiry(q->conn) > until)
+		ack_hold_left(&q->ack_hold);
+}
+
 /* Without data of streams, unless it `may` have some. */
 static size_t write_packet(struct quic *q, bool may, ngtcp2_path *path,
 			   uint8_t *ecn, uint8_t *out, size_t cap, nsec now)
@@ -123,6 +135,7 @@ static size_t write_packet(struct quic *q, bool may, ngtcp2_path *path,
 	const struct quic_events *ev = q->config.events;
 	void *ctx = q->config.ctx;
 	ngtcp2_pkt_info pi = { 0 };
+	bool has_begun = false;
 
 	while (q->state < QUIC_CLOSING) {
 		ngtcp2_vec vec[VECS_MAX];
@@ -139,6 +152,10 @@ static size_t write_packet(struct quic *q, bool may, ngtcp2_path *path,
 			quic_set_end(q, QUIC_CLOSING, QUIC_END_PROTOCOL);
 			return 0;
 		}
+		if (n == 0 && !is_last && !has_begun && q->burst == 0 &&
+		    ack_hold_holds(&q->ack_hold, now))
+			return 0;
+		has_begun = true;
 		if (is_last)
 			flags |= NGTCP2_WRITE_STREAM_FLAG_FIN;
 		rv = ngtcp2_conn_writev_stream(q->conn, path, &pi, out, cap,
@@ -165,6 +182,7 @@ static size_t write_packet(struct quic *q, bool may, ngtcp2_path *path,
 			ev->wrote(ctx, id, (size_t)n_data);
 		if (rv == 0 && (n > 0 || is_last))
 			wait(q);
+		left(q);
 		q->burst += (size_t)rv;
 		*ecn = pi.ecn;
 		return (size_t)rv;
@@ -243,6 +261,7 @@ static size_t write_datagrams(struct quic *q, uint8_t *ecn, uint8_t *out,
 	}
 	if (rv == 0 && *n_taken == 0)
 		wait(q);
+	left(q);
 	q->burst += (size_t)rv;
 	*ecn = pi.ecn;
 	return (size_t)rv;
@@ -287,20 +306,21 @@ nsec quic_rest(struct quic *q, nsec now)
 	/* For a pause to end, and not for the window. */
 	bool is_waiting = q->is_waiting && ngtcp2_conn_get_cwnd_left(q->conn) >=
 						   quic_udp_payload(q);
-	nsec quiet, paced;
+	nsec quiet;
 
 	q->is_waiting = false;
 	if (q->state >= QUIC_CLOSING)
 		return TIME_NEVER;
 	quiet = ngtcp2_conn_get_expiry(q->conn);
+	if (ack_hold_holds(&q->ack_hold, now) && quiet < q->ack_hold.until)
+		quiet = q->ack_hold.until;
 	if (q->burst == 0)
 		return quiet;
 	ngtcp2_conn_update_pkt_tx_time(q->conn, now);
 	q->burst = 0;
-	paced = ngtcp2_conn_get_expiry(q->conn);
-	/* Nobody waits for the end of the pause but what ngtcp2 itself has to
-	 * repeat, which cannot be seen from here: it may come a bit later. */
-	return is_waiting ? paced : time_min(quiet, paced + REPAIR_NS);
+	/* Nobody waits for the end of the pause: had ngtcp2 itself something
+	 * to repeat, it would have gone out in this turn. */
+	return is_waiting ? ngtcp2_conn_get_expiry(q->conn) : quiet;
 }
 
 size_t quic_close(struct quic *q, uint64_t app_error, uint8_t *out, size_t cap,
@@ -330,7 +350,8 @@ void quic_handle_timeout(struct quic *q, nsec now)
 {
 	int rv;
 
-	if (q->state >= QUIC_CLOSING || ngtcp2_conn_get_expiry(q->conn) > now)
+	if (q->state >= QUIC_CLOSING || ack_hold_holds(&q->ack_hold, now) ||
+	    ngtcp2_conn_get_expiry(q->conn) > now)
 		return;
 	q->now = now;
 	rv = ngtcp2_conn_handle_expiry(q->conn, now);

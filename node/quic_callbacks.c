@@ -220,6 +220,7 @@ static int stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id,
 	if (q->state != QUIC_CONFIRMED)
 		return q->state == QUIC_HANDSHAKE ? NGTCP2_ERR_CALLBACK_FAILURE
 						  : 0;
+	q->has_data = true;
 	return fail_if(q, q->config.events->stream_data(q->config.ctx, id, data,
 							len, is_last));
 }
@@ -310,6 +311,7 @@ static int datagram(ngtcp2_conn *conn, uint32_t flags, const uint8_t *data,
 	(void)flags;
 	if (q->state != QUIC_CONFIRMED)
 		return 0;
+	q->has_data = true;
 	return fail_if(q, q->config.events->datagram(q->config.ctx, data, len));
 }
 

@@ -3,6 +3,7 @@
 
 #include <ngtcp2/ngtcp2_crypto.h>
 
+#include "node/ack_hold.h"
 #include "node/headroom.h"
 #include "node/quic.h"
 #include "node/quic_seen.h"
@@ -17,6 +18,8 @@ enum {
 	QUIC_STREAM_WINDOW = 64 << 10,
 	QUIC_CONN_WINDOW = 256 << 10,
 	QUIC_CONN_WINDOW_MAX = 24 << 20,
+	/* Of a bulk transfer; what comes alone waits for `ack_hold`. */
+	QUIC_ACK_EVERY = 10,
 };
 
 struct quic {
@@ -46,6 +49,8 @@ struct quic {
 	uint64_t n_datagrams_acked, n_datagrams_lost;
 	struct quic_seen seen; /* of a channel */
 	bool has_moved;
+	struct ack_hold ack_hold;
+	bool has_data; /* in the packet that was read last */
 	struct headroom headroom;
 	unsigned n_unlooked; /* packets of a short path */
 	size_t burst;        /* written since the last pause of pacing */

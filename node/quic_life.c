@@ -10,9 +10,6 @@
 
 enum {
 	UNI_STREAMS = 3,
-	/* Of a bulk transfer; a lone packet is acknowledged in max_ack_delay.
-	 */
-	ACK_EVERY = 10,
 };
 
 #define SESSION_IDLE_NS (30 * NS_PER_S)
@@ -43,7 +40,7 @@ static void set_settings(const struct quic *q, ngtcp2_settings *s, nsec now)
 	s->initial_ts = now;
 	s->cc_algo = NGTCP2_CC_ALGO_BBR;
 	s->max_tx_udp_payload_size = q->config.udp_payload_max;
-	s->ack_thresh = ACK_EVERY;
+	s->ack_thresh = QUIC_ACK_EVERY;
 	if (q->config.is_channel) {
 		/* A circuit's size is fixed and known when it opens. */
 		s->handshake_timeout = HANDSHAKE_INNER_NS;

@@ -17,7 +17,7 @@ enum {
 };
 
 /* What datagrams hold. */
-static const char text[PACKET_MAX] =
+const char quic_pair_text[PACKET_MAX] =
 	"All that is sent is the beginning of this.";
 
 /* ---- what they are told ---- */
@@ -69,7 +69,7 @@ static uint64_t datagram(void *ctx, const uint8_t *data, size_t len)
 {
 	struct quic_pair_end *e = ctx;
 
-	if (memcmp(data, text, len) != 0)
+	if (memcmp(data, quic_pair_text, len) != 0)
 		return 1;
 	e->n_datagrams++;
 	e->n_bytes += len;
@@ -305,13 +305,13 @@ void quic_pair_datagram(struct quic_pair_end *from, size_t len)
 	static uint8_t packet[PACKET_MAX];
 	struct quic_pair *p = from->pair;
 	struct quic_pair_end *to = from == &p->client ? &p->server : &p->client;
-	const ngtcp2_vec vec = { (uint8_t *)(uintptr_t)text, len };
+	const ngtcp2_vec vec = { (uint8_t *)(uintptr_t)quic_pair_text, len };
 	nsec end = p->now + NS_PER_S;
 	bool accepted = false;
 	uint8_t ecn;
 	size_t n;
 
-	assert_in_range(len, 1, sizeof text - 1);
+	assert_in_range(len, 1, sizeof quic_pair_text - 1);
 	while (!accepted) {
 		assert_true(p->now < end);
 		n = quic_write_datagram(from->quic, &ecn, packet, sizeof packet,

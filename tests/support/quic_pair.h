@@ -51,5 +51,7 @@ void quic_pair_connect(struct quic_pair *p);
 /* Carries all packets that there are, both ways, then lets the time pass until
  * the next of the two has something to do, but not beyond `ns`. */
 void quic_pair_run(struct quic_pair *p, nsec ns);
+/* What every datagram begins with. */
+extern const char quic_pair_text[];
 /* Sends one datagram of `len` bytes, now or within a second. */
 void quic_pair_datagram(struct quic_pair_end *from, size_t len);
