@@ -11,6 +11,9 @@ CC      ?= cc
 ifeq ($(origin CC),default)
 CC      := gcc
 endif
+ifeq ($(origin AR)$(findstring gcc,$(CC)),defaultgcc)
+AR      := gcc-ar
+endif
 Q       := $(if $(V),,@)
 say      = $(if $(V),,@printf '  %-5s %s\n' $1 $2)
 
@@ -42,7 +45,10 @@ warn.san := -Wno-maybe-uninitialized
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes \
 	-Wmissing-prototypes -Wimplicit-fallthrough $(warn.$(MODE)) $(if $(CI),-Werror)
 HARDEN := -fstack-protector-strong -fPIE $(if $(findstring gcc,$(CC)),-fstack-clash-protection)
-flags.release := -O2 -D_FORTIFY_SOURCE=2
+# Layers are small functions that call each other for each packet: across them
+# the compiler sees only at link time.  Clang would want an archiver of its own.
+lto.release := $(if $(findstring gcc,$(CC)),-flto=auto)
+flags.release := -O2 $(lto.release) -D_FORTIFY_SOURCE=2
 flags.debug   := -O0
 flags.san     := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-fno-omit-frame-pointer
@@ -51,7 +57,7 @@ flags.fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined
 link.fuzz     := -fsanitize=fuzzer,address,undefined
 ALL_CFLAGS := -std=c11 -g -D_GNU_SOURCE -I. -I$(B)/gen $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) $(HARDEN) $(flags.$(MODE)) \
 	$(PKG_CFLAGS) $(CFLAGS)
-ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(link.$(MODE)) $(LDFLAGS)
+ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now $(lto.$(MODE)) $(link.$(MODE)) $(LDFLAGS)
 
 SCHEMAS := $(wildcard proto/schema/*.proto)
 GEN_C   := $(SCHEMAS:%.proto=$(B)/gen/%.pb-c.c)
