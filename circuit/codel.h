@@ -1,4 +1,5 @@
-/* CoDel: which packets of a queue are dropped because they waited.  RFC 8289.
+/* CoDel: which packets of a queue are dropped because they waited, or marked in
+ * place of that (RFC 8289, RFC 8290 4.2).
  *
  * A queue is told from a burst by how long its packets wait at the least over
  * an interval.  One `struct codel` per queue; zeroed is its beginning.
@@ -26,6 +27,6 @@ struct codel {
 
 /* Whether the packet that has just been taken off the head, after `waited`, is
  * to be dropped.  `is_last`: not a full packet is left behind it.  The caller
- * goes on with the next one until it is told no. */
+ * goes on with the next one until it is told no, or has marked one instead. */
 bool codel_drops(struct codel *c, const struct codel_config *config,
 		 nsec waited, bool is_last, nsec now);

@@ -357,6 +357,7 @@ void relay_queue_add(struct relay_queue *q, uint32_t label, bool is_own,
 	struct flow *f = flow_find(q, label);
 	struct slot *s;
 
+	assert(header.len >= LABEL_BYTES);
 	assert(header.len + payload.len <= SLOT_BYTES);
 	if (f == NULL)
 		f = flow_add(q, label, is_own);
@@ -369,6 +370,17 @@ void relay_queue_add(struct relay_queue *q, uint32_t label, bool is_own,
 	push(q, f, s);
 }
 
+/* CoDel's word that the circuit is too fast: a mark tells it as well as a loss
+ * does.  False: it has to be a loss. */
+static bool mark(struct relay_queue *q, struct slot *s)
+{
+	if (!packet_mark(s->data))
+		return false;
+	q->counters.n_marked++;
+	q->pool->counters.n_marked++;
+	return true;
+}
+
 /* The first packet which CoDel leaves, or NULL. */
 static struct slot *take(struct relay_queue *q, struct flow *f, nsec now)
 {
@@ -377,7 +389,9 @@ static struct slot *take(struct relay_queue *q, struct flow *f, nsec now)
 
 		if (f->is_own ||
 		    !codel_drops(&f->codel, &q->pool->limits.codel,
-				 now - s->since, f->n_bytes <= SLOT_BYTES, now))
+				 now - s->since, f->n_bytes <= SLOT_BYTES,
+				 now) ||
+		    mark(q, s))
 			return s;
 		q->counters.n_late++;
 		q->pool->counters.n_late++;

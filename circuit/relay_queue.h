@@ -3,8 +3,9 @@
  * Each circuit has a queue of its own.  They take turns by bytes (deficit round
  * robin; a circuit which begins to wait goes first, as in RFC 8290), so one
  * that sends much delays itself and nobody else.  Of circuits in transit CoDel
- * drops what makes the others behind it wait; circuits of our own are not
- * dropped from but asked to wait, see relay_queue_has_room().
+ * marks what makes the others behind it wait, and drops it if it is a part of a
+ * packet, which cannot be marked; circuits of our own are left alone but asked
+ * to wait, see relay_queue_has_room().
  *
  * Three limits hold: on one circuit, on one queue, on all queues of a pool.
  * What goes over one is dropped from the head of the longest queue, which is
@@ -41,8 +42,9 @@ struct relay_limits {
 	})
 
 struct relay_counters {
-	uint64_t n_late; /* dropped by CoDel */
-	uint64_t n_full; /* dropped by a limit */
+	uint64_t n_marked; /* by CoDel */
+	uint64_t n_late;   /* dropped by CoDel */
+	uint64_t n_full;   /* dropped by a limit */
 };
 
 #define RELAY_KEY_BYTES 16

@@ -139,35 +139,21 @@ static const struct field router_fields[] = {
 
 #define F(name) FIELD(session_counters, name)
 static const struct field session_fields[] = {
-	F(udp_garbage),
-	F(udp_unknown),
-	F(version),
-	F(reset_sent),
-	F(retry),
-	F(half_open_limit),
-	F(token_invalid),
-	F(accepted),
-	F(accept_failed),
-	F(dialled),
-	F(refused),
-	F(duplicate),
-	F(frame_too_long),
-	F(stream_unexpected),
-	F(packet_bad),
-	F(queue_full),
-	F(queue_late),
-	F(too_big),
-	F(control_overflow),
-	F(dead),
-	F(cut),
-	F(direct_doubted),
-	F(moved),
-	F(gone),
-	F(icmp),
-	F(icmp_strange),
-	F(seal_bad),
-	F(seal_seen),
-	F(seal_unknown),
+	F(udp_garbage),    F(udp_unknown),
+	F(version),        F(reset_sent),
+	F(retry),          F(half_open_limit),
+	F(token_invalid),  F(accepted),
+	F(accept_failed),  F(dialled),
+	F(refused),        F(duplicate),
+	F(frame_too_long), F(stream_unexpected),
+	F(packet_bad),     F(queue_full),
+	F(queue_late),     F(queue_marked),
+	F(too_big),        F(control_overflow),
+	F(dead),           F(cut),
+	F(direct_doubted), F(moved),
+	F(gone),           F(icmp),
+	F(icmp_strange),   F(seal_bad),
+	F(seal_seen),      F(seal_unknown),
 	F(seal_doubted),
 };
 #undef F
@@ -218,9 +204,9 @@ static const struct field service_fields[] = {
 
 #define F(name) FIELD(tun_counts, name)
 static const struct field tun_fields[] = {
-	F(read),        F(written),      F(read_large), F(written_large),
-	F(blocked),     F(stuck),        F(malformed),  F(too_big),
-	F(unreachable), F(write_failed),
+	F(marked),     F(unmarkable),    F(read),        F(written),
+	F(read_large), F(written_large), F(blocked),     F(stuck),
+	F(malformed),  F(too_big),       F(unreachable), F(write_failed),
 };
 #undef F
 

@@ -201,6 +201,7 @@ static json_t *link_object(const struct node *n, const struct session_info *s)
 	json_object_set_new(o, "rx_sealed_packets", integer(s->n_sealed_in));
 	json_object_set_new(o, "tx_sealed_packets", integer(s->n_sealed_out));
 	json_object_set_new(o, "queued_packets", integer(s->n_queued));
+	json_object_set_new(o, "marked_packets", integer(s->n_marked));
 	json_object_set_new(o, "dropped_packets", integer(s->n_dropped));
 	return o;
 }

@@ -31,9 +31,10 @@ struct channel_events {
 	void (*down)(void *ctx, struct channel *c, const char *why);
 	/* A request came in: set events, then accept or refuse. */
 	void (*stream)(void *ctx, struct stream *s);
-	/* A packet came through connect-ip. */
+	/* A packet came through connect-ip; in one that met congestion, if it
+	 * is marked. */
 	void (*packet)(void *ctx, struct channel *c, const struct node_id *peer,
-		       const uint8_t *data, size_t len);
+		       const uint8_t *data, size_t len, bool is_marked);
 	/* There is room again after DEST_BLOCKED. */
 	void (*unblocked)(void *ctx, struct channel *c);
 	/* Its circuit is gone and there is no other: bring one

@@ -138,6 +138,7 @@ struct channel {
 	size_t n_streams;
 	struct stream *waiting, **waiting_tail; /* for a stream credit */
 	struct stream *ip;                      /* its connect-ip stream */
+	unsigned n_unmarked; /* packets of it since one was marked */
 	bool is_ip_open;
 	struct quic_events const *quic_events;
 };

@@ -346,6 +346,19 @@ static void on_streams_allowed(void *ctx)
 	channel_mark(c);
 }
 
+/* A relay that marks all it passes on is to cost an app one packet of so many,
+ * no more.  protocol.md 7.8. */
+#define MARKS_APART 16
+
+static bool is_told_of_mark(struct channel *c)
+{
+	c->n_unmarked++;
+	if (!quic_is_marked(c->quic) || c->n_unmarked < MARKS_APART)
+		return false;
+	c->n_unmarked = 0;
+	return true;
+}
+
 static uint64_t on_datagram(void *ctx, const uint8_t *data, size_t len)
 {
 	struct channel *c = ctx;
@@ -365,7 +378,7 @@ static uint64_t on_datagram(void *ctx, const uint8_t *data, size_t len)
 	c->last_used = loop_now(c->set->loop);
 	if (c->ip != NULL && c->ip->id == d.stream_id && c->is_ip_open) {
 		c->set->events->packet(c->set->ctx, c, &c->peer, d.payload,
-				       d.len);
+				       d.len, is_told_of_mark(c));
 		return 0;
 	}
 	s = stream_by_id(c, d.stream_id);

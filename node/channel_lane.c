@@ -109,14 +109,15 @@ void channels_circuit_down(struct channels *set, circuit_no circuit)
 /* ---- packets in ---- */
 
 /* As quic_read(). */
-static bool read_packet(struct channel *c, const uint8_t *data, size_t len)
+static bool read_packet(struct channel *c, const uint8_t *data, size_t len,
+			uint8_t ecn)
 {
 	ngtcp2_path path = channel_path(c);
 	bool is_new;
 
 	channel_mark(c);
-	is_new =
-		quic_read(c->quic, &path, 0, data, len, loop_now(c->set->loop));
+	is_new = quic_read(c->quic, &path, ecn, data, len,
+			   loop_now(c->set->loop));
 	if (is_new)
 		c->unanswered = TIME_NEVER;
 	return is_new;
@@ -135,7 +136,7 @@ static void handle_stray(struct channels *set, struct lane *l,
 	set->counters.n_unknown++;
 	for (struct channel *c = set->all; c != NULL; c = c->next) {
 		if (c->lane == l && !c->is_ending)
-			read_packet(c, data, len);
+			read_packet(c, data, len, 0);
 	}
 	if (n == 0)
 		return;
@@ -144,7 +145,7 @@ static void handle_stray(struct channels *set, struct lane *l,
 }
 
 static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
-		    size_t len)
+		    size_t len, uint8_t ecn)
 {
 	ngtcp2_version_cid vc;
 	ngtcp2_pkt_hd hd;
@@ -179,7 +180,7 @@ static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
 		set->counters.n_wrong_peer++;
 		return;
 	}
-	is_new = read_packet(c, data, len);
+	is_new = read_packet(c, data, len, ecn);
 	if (c->is_ending)
 		return;
 	/* The server follows the client from circuit to circuit; of two at a
@@ -205,12 +206,13 @@ void channels_receive(struct channels *set, circuit_no circuit,
 		return;
 	}
 	if (p->part == PACKET_WHOLE) {
-		deliver(set, l, p->payload, p->len);
+		deliver(set, l, p->payload, p->len,
+			p->is_marked ? NGTCP2_ECN_CE : NGTCP2_ECN_NOT_ECT);
 		return;
 	}
 	if (l->joiner == NULL)
 		l->joiner = joiner_new(set->joiners);
 	whole = joiner_handle(l->joiner, p, loop_now(set->loop), &len);
 	if (whole != NULL)
-		deliver(set, l, whole, len);
+		deliver(set, l, whole, len, NGTCP2_ECN_NOT_ECT);
 }

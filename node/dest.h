@@ -100,9 +100,10 @@ enum dest_packet_verdict dest_packet(struct dests *d, const struct node_id *id,
 
 /* What the TUN listens to. */
 struct dest_packet_events {
-	/* A packet from `peer`, authenticated; nothing in it is checked. */
+	/* A packet from `peer`, authenticated; nothing in it is checked.  Is it
+	 * marked, it met congestion on its way. */
 	void (*packet)(void *ctx, const struct node_id *peer,
-		       const uint8_t *packet, size_t len);
+		       const uint8_t *packet, size_t len, bool is_marked);
 	/* A packet that waited cannot be delivered: no path to its node. */
 	void (*unreachable)(void *ctx, const uint8_t *packet, size_t len);
 	/* A packet that waited is over the MTU of the path that was found. */

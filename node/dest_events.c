@@ -68,13 +68,14 @@ static void channel_stream(void *ctx, struct stream *s)
 
 static void channel_packet(void *ctx, struct channel *c,
 			   const struct node_id *peer, const uint8_t *data,
-			   size_t len)
+			   size_t len, bool is_marked)
 {
 	struct dests *d = ctx;
 
 	(void)c;
 	if (d->packet_events != NULL)
-		d->packet_events->packet(d->packet_ctx, peer, data, len);
+		d->packet_events->packet(d->packet_ctx, peer, data, len,
+					 is_marked);
 }
 
 static void channel_unblocked(void *ctx, struct channel *c)

@@ -88,6 +88,7 @@ bool quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 		return false;
 	q->now = now;
 	q->has_data = false;
+	q->read_ecn = ecn;
 	quic_opened_mask();
 	rv = ngtcp2_conn_read_pkt(q->conn, path, &pi, data, len, now);
 	if (rv != 0)
@@ -101,6 +102,19 @@ bool quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 	if (ecn == NGTCP2_ECN_CE)
 		ack_hold_hurry(&q->ack_hold);
 	return q->config.is_channel && is_new(q, data);
+}
+
+bool quic_is_marked(const struct quic *q)
+{
+	return q->read_ecn == NGTCP2_ECN_CE;
+}
+
+/* Where ngtcp2 says how a packet is to be marked.  A channel's are all taken to
+ * be ECN-capable: ngtcp2, which was not asked, believes the peer's count of
+ * marks as it is, and has no validation that could fail. */
+static ngtcp2_pkt_info *info_for(const struct quic *q, ngtcp2_pkt_info *pi)
+{
+	return q->config.is_channel ? NULL : pi;
 }
 
 /* Pacing allows a burst, then wants a pause that is as long as it took. */
@@ -158,9 +172,9 @@ static size_t write_packet(struct quic *q, bool may, ngtcp2_path *path,
 		has_begun = true;
 		if (is_last)
 			flags |= NGTCP2_WRITE_STREAM_FLAG_FIN;
-		rv = ngtcp2_conn_writev_stream(q->conn, path, &pi, out, cap,
-					       &n_data, flags, id, vec,
-					       (size_t)n, now);
+		rv = ngtcp2_conn_writev_stream(q->conn, path, info_for(q, &pi),
+					       out, cap, &n_data, flags, id,
+					       vec, (size_t)n, now);
 		if (rv == NGTCP2_ERR_STREAM_DATA_BLOCKED) {
 			ev->blocked(ctx, id);
 			continue;
@@ -223,9 +237,9 @@ static bool has_empty(const struct quic_datagram *d)
 static ngtcp2_ssize finish_packet(struct quic *q, ngtcp2_pkt_info *pi,
 				  uint8_t *out, size_t cap, nsec now)
 {
-	return ngtcp2_conn_writev_stream(q->conn, NULL, pi, out, cap, NULL,
-					 NGTCP2_WRITE_STREAM_FLAG_NONE, -1,
-					 NULL, 0, now);
+	return ngtcp2_conn_writev_stream(
+		q->conn, NULL, info_for(q, pi), out, cap, NULL,
+		NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, now);
 }
 
 static size_t write_datagrams(struct quic *q, uint8_t *ecn, uint8_t *out,
@@ -243,7 +257,8 @@ static size_t write_datagrams(struct quic *q, uint8_t *ecn, uint8_t *out,
 		rv = NGTCP2_ERR_INVALID_ARGUMENT;
 		if (!has_empty(d))
 			rv = ngtcp2_conn_writev_datagram(
-				q->conn, NULL, &pi, out, cap, &taken,
+				q->conn, NULL, info_for(q, &pi), out, cap,
+				&taken,
 				is_last ? NGTCP2_WRITE_DATAGRAM_FLAG_NONE
 					: NGTCP2_WRITE_DATAGRAM_FLAG_MORE,
 				0, d->vec, d->n, now);

@@ -102,9 +102,16 @@ static inline bool quic_is_long(const uint8_t *packet)
 }
 
 /* True if a channel's peer has sealed this very packet, it has a short header,
- * and it has not come before: what may be counted and believed. */
+ * and it has not come before: what may be counted and believed.
+ *
+ * `ecn` is NGTCP2_ECN_CE if the packet met congestion.  Of a channel's packets
+ * nothing else is told, and all of them may be marked: there is no handshake
+ * about it as there is on the UDP path of a session (RFC 9000 13.4). */
 bool quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 	       const uint8_t *data, size_t len, nsec now);
+
+/* In the callback `datagram`: whether the packet around it met congestion. */
+bool quic_is_marked(const struct quic *q);
 
 /* Writes one packet (streams, acknowledgements, control) of at most `cap`
  * bytes; 0: nothing to send, or blocked by congestion or pacing.  `path` (may

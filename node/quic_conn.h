@@ -29,7 +29,8 @@ struct quic {
 	uint8_t exported[QUIC_EXPORTED_BYTES];
 	struct quic_table *table;
 	struct quic_config config;
-	nsec now; /* as it was last told */
+	nsec now;         /* as it was last told */
+	uint8_t read_ecn; /* of the packet that is read */
 	enum quic_state state;
 	enum quic_end end;
 	ngtcp2_ccerr error;

@@ -145,6 +145,7 @@ static void fill_info(const struct session *s, struct session_info *out)
 	if (queue == NULL)
 		return;
 	out->n_queued = relay_queue_n(queue);
+	out->n_marked = relay_queue_counters(queue)->n_marked;
 	out->n_dropped = relay_queue_counters(queue)->n_late +
 			 relay_queue_counters(queue)->n_full;
 }
@@ -499,6 +500,7 @@ const struct session_counters *sessions_counters(struct sessions *set)
 {
 	const struct relay_counters *queues = relay_pool_counters(set->pool);
 
+	set->counters.n_queue_marked = queues->n_marked;
 	set->counters.n_queue_late = queues->n_late;
 	set->counters.n_queue_full = queues->n_full;
 	return &set->counters;

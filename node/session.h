@@ -41,7 +41,8 @@ struct session_info {
 	uint64_t n_packets_in, n_packets_out; /* circuit packets */
 	uint64_t n_direct_in, n_direct_out;   /* of these, the direct ones */
 	uint64_t n_sealed_in, n_sealed_out;   /* and the sealed ones */
-	uint64_t n_dropped; /* circuit packets that waited too long, or that
+	uint64_t n_marked;  /* circuit packets that waited too long */
+	uint64_t n_dropped; /* the same if they were parts, and those that
 			       were too many */
 	size_t n_queued;
 	uint32_t dial, dial_peer; /* of struct session_dial; 0: incoming */
@@ -169,9 +170,9 @@ struct session_counters {
 		n_half_open_limit, n_token_invalid, n_accepted, n_accept_failed,
 		n_dialled, n_refused, n_duplicate, n_frame_too_long,
 		n_stream_unexpected, n_packet_bad, n_queue_full, n_queue_late,
-		n_too_big, n_control_overflow, n_dead, n_cut, n_direct_doubted,
-		n_moved, n_gone, n_icmp, n_icmp_strange, n_seal_bad,
-		n_seal_seen, n_seal_unknown, n_seal_doubted;
+		n_queue_marked, n_too_big, n_control_overflow, n_dead, n_cut,
+		n_direct_doubted, n_moved, n_gone, n_icmp, n_icmp_strange,
+		n_seal_bad, n_seal_seen, n_seal_unknown, n_seal_doubted;
 	uint64_t n_msg[MSG_VERDICTS];
 };
 const struct session_counters *sessions_counters(struct sessions *set);

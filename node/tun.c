@@ -9,6 +9,7 @@
 
 #include "node/tun_offload.h"
 #include "node/tun_write.h"
+#include "node/udp.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/limits.h"
@@ -369,8 +370,23 @@ static void tell_peer(struct tun *t, const struct node_id *peer,
 		dest_packet(t->dests, peer, out, n, &mtu);
 }
 
+/* RFC 6040 4.2: who knows no marks is told by a loss.  That the channel knows
+ * is not enough: its window says nothing to an app which fills it. */
+static void write_marked(struct tun *t, const uint8_t *packet, size_t len)
+{
+	uint8_t copy[UDP_PAYLOAD_MAX];
+
+	memcpy(copy, packet, len < sizeof copy ? len : sizeof copy);
+	if (len > sizeof copy || !ip6_mark(copy)) {
+		t->counts.n_unmarkable++;
+		return;
+	}
+	t->counts.n_marked++;
+	tun_write_merged(&t->writer, copy, len);
+}
+
 static void packet_in(void *ctx, const struct node_id *peer,
-		      const uint8_t *packet, size_t len)
+		      const uint8_t *packet, size_t len, bool is_marked)
 {
 	struct tun *t = ctx;
 	enum icmp6_error error;
@@ -380,7 +396,9 @@ static void packet_in(void *ctx, const struct node_id *peer,
 	if (verdict == TUN_PASS && t->splicer != NULL &&
 	    splicer_claims(t->splicer, peer, packet, len))
 		return;
-	if (verdict == TUN_PASS)
+	if (verdict == TUN_PASS && is_marked)
+		write_marked(t, packet, len);
+	else if (verdict == TUN_PASS)
 		tun_write_merged(&t->writer, packet, len);
 	else if (tun_ip_error_of(&error, TUN_IN, verdict))
 		tell_peer(t, peer, error, packet, len);
@@ -466,8 +484,9 @@ static void freed(uv_handle_t *h)
 }
 
 static void ignore_packet(void *ctx, const struct node_id *peer,
-			  const uint8_t *packet, size_t len)
+			  const uint8_t *packet, size_t len, bool is_marked)
 {
+	(void)is_marked;
 	(void)ctx;
 	(void)peer;
 	(void)packet;

@@ -28,6 +28,8 @@ struct tun_counts {
 	uint64_t n_written;
 	uint64_t n_read_large; /* reads that brought many packets as one */
 	uint64_t n_written_large;
+	uint64_t n_marked;       /* written: met congestion on the way */
+	uint64_t n_unmarkable;   /* dropped: the same, of an app without ECN */
 	uint64_t n_malformed;    /* read: header and packet do not fit */
 	uint64_t n_blocked;      /* reading stopped */
 	uint64_t n_stuck;        /* dropped: its node takes nothing */

@@ -35,6 +35,11 @@ enum icmp6_type {
 	TYPE_REDIRECT = 137,
 };
 
+/* In the traffic class, which begins in the middle of the first byte. */
+#define ECN_AT      1
+#define ECN_CE      0x30
+#define ECN_NOT_ECT 0x00
+
 static bool is_multicast(const struct addr *a)
 {
 	return a->b[0] == 0xff;
@@ -97,6 +102,14 @@ enum ip6_verdict ip6_parse(struct ip6 *out, const uint8_t *data, size_t len)
 		return IP6_SCOPE;
 	*out = h;
 	return IP6_OK;
+}
+
+bool ip6_mark(uint8_t header[IP6_HEADER_BYTES])
+{
+	if ((header[ECN_AT] & ECN_CE) == ECN_NOT_ECT)
+		return false;
+	header[ECN_AT] |= ECN_CE;
+	return true;
 }
 
 static bool is_extension(uint8_t next)

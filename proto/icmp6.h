@@ -33,6 +33,10 @@ struct ip6 {
  * both addresses. */
 enum ip6_verdict ip6_parse(struct ip6 *out, const uint8_t *data, size_t len);
 
+/* Marks a packet whose sender understands that as one that met congestion
+ * (RFC 3168 5); false if it does not: nothing is changed then. */
+bool ip6_mark(uint8_t header[IP6_HEADER_BYTES]);
+
 enum icmp6_error {
 	ICMP6_NO_ROUTE,            /* 1/0 */
 	ICMP6_PROHIBITED,          /* 1/1 */

@@ -93,7 +93,8 @@ static void print_links(const json_t *links)
 	static const char *const columns[] = { "NODE",   "INTERFACE", "REMOTE",
 					       "STATE",  "UP",        "RTT",
 					       "LOSS",   "MTU",       "RX/TX",
-					       "QUEUED", "DROPPED",   NULL };
+					       "QUEUED", "MARKED",    "DROPPED",
+					       NULL };
 	struct table *t = table_new(columns);
 	char up[VALUE_MAX], rtt[VALUE_MAX], loss[VALUE_MAX];
 	const json_t *l;
@@ -115,6 +116,8 @@ static void print_links(const json_t *links)
 		peer_put_traffic(t, l);
 		table_putf(t, "%lld",
 			   (long long)member_int(l, "queued_packets"));
+		table_putf(t, "%lld",
+			   (long long)member_int(l, "marked_packets"));
 		table_putf(t, "%lld",
 			   (long long)member_int(l, "dropped_packets"));
 	}

@@ -13,9 +13,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 static void check_header(const struct packet *p, const uint8_t *data)
 {
 	uint8_t header[PACKET_HEADER_MAX];
-	size_t n = packet_header_write(header, p->part, p->label, p->number);
+	enum packet_part part = p->is_marked ? PACKET_MARKED : p->part;
+	size_t n = packet_header_write(header, part, p->label, p->number);
 
 	check(p->len != 0 && p->label <= LABEL_MASK);
+	check(!p->is_marked || p->part == PACKET_WHOLE);
+	check(packet_mark(header) == (p->part == PACKET_WHOLE));
+	packet_header_write(header, part, p->label, p->number);
 	check(data + n == p->payload);
 	check(memcmp(header, data, n) == 0);
 }

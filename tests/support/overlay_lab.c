@@ -74,13 +74,14 @@ static const struct overlay_events events = {
 };
 
 static void packet(void *ctx, const struct node_id *peer, const uint8_t *data,
-		   size_t len)
+		   size_t len, bool is_marked)
 {
 	struct end *e = ctx;
 
 	if (len > 1 && e->n_packets < sizeof e->marks)
 		e->marks[e->n_packets] = data[1];
 	e->n_packets++;
+	e->n_marked += is_marked;
 	e->last_packet_len = len;
 	e->last_packet_from = *peer;
 }

@@ -29,7 +29,7 @@ struct end {
 	bool is_end_due;
 	enum stream_error refuse; /* STREAM_OK: accept */
 	bool is_echo;
-	size_t n_packets, last_packet_len;
+	size_t n_packets, n_marked, last_packet_len;
 	uint8_t marks[256]; /* the second byte of the first packets */
 	struct node_id last_packet_from;
 	int n_unblocked, n_unreachable, n_too_big;

@@ -72,6 +72,7 @@ static uint64_t datagram(void *ctx, const uint8_t *data, size_t len)
 	if (memcmp(data, quic_pair_text, len) != 0)
 		return 1;
 	e->n_datagrams++;
+	e->n_marked += quic_is_marked(e->quic);
 	e->n_bytes += len;
 	return 0;
 }
@@ -180,7 +181,8 @@ static void set_priority(struct quic *q, const char *priority)
 }
 
 static void accept_first(struct quic_pair *p, const struct quic_config *config,
-			 const char *priority, const uint8_t *data, size_t len)
+			 const char *priority, const uint8_t *data, size_t len,
+			 uint8_t ecn)
 {
 	ngtcp2_version_cid vc;
 	ngtcp2_pkt_hd hd;
@@ -193,7 +195,7 @@ static void accept_first(struct quic_pair *p, const struct quic_config *config,
 				     NULL, config, p->now);
 	assert_non_null(p->server.quic);
 	set_priority(p->server.quic, priority);
-	quic_read(p->server.quic, &p->server.path.path, 0, data, len, p->now);
+	quic_read(p->server.quic, &p->server.path.path, ecn, data, len, p->now);
 }
 
 struct quic_pair *quic_pair_new(const struct quic_pair_config *c)
@@ -217,7 +219,7 @@ struct quic_pair *quic_pair_new(const struct quic_pair_config *c)
 	len = quic_write(p->client.quic, NULL, &ecn, first, sizeof first,
 			 p->now);
 	config = config_of(&p->server, c->is_channel);
-	accept_first(p, &config, c->priority, first, len);
+	accept_first(p, &config, c->priority, first, len, ecn);
 	return p;
 }
 
@@ -241,12 +243,14 @@ void quic_pair_free(struct quic_pair *p)
 /* ---- packets ---- */
 
 static void carry(struct quic_pair *p, struct quic_pair_end *to,
-		  const uint8_t *data, size_t len)
+		  const uint8_t *data, size_t len, uint8_t ecn)
 {
 	p->n_packets++;
 	if (p->is_lost != NULL && p->is_lost(p, data, len))
 		return;
-	quic_read(to->quic, &to->path.path, 0, data, len, p->now);
+	if (p->is_congested)
+		ecn = NGTCP2_ECN_CE;
+	quic_read(to->quic, &to->path.path, ecn, data, len, p->now);
 }
 
 static bool write_all(struct quic_pair *p, struct quic_pair_end *from,
@@ -254,10 +258,10 @@ static bool write_all(struct quic_pair *p, struct quic_pair_end *from,
 {
 	static uint8_t packets[BURST][PACKET_MAX];
 	size_t len[BURST], n = 0;
-	uint8_t ecn;
+	uint8_t ecn[BURST];
 
 	while (n < BURST &&
-	       (len[n] = quic_write(from->quic, NULL, &ecn, packets[n],
+	       (len[n] = quic_write(from->quic, NULL, &ecn[n], packets[n],
 				    sizeof packets[n], p->now)) > 0)
 		n++;
 	if (n == 0)
@@ -265,7 +269,7 @@ static bool write_all(struct quic_pair *p, struct quic_pair_end *from,
 	quic_rest(from->quic, p->now);
 	p->now += p->trip;
 	for (size_t i = 0; i < n; i++)
-		carry(p, to, packets[i], len[i]);
+		carry(p, to, packets[i], len[i], ecn[i]);
 	return true;
 }
 
@@ -321,7 +325,7 @@ void quic_pair_datagram(struct quic_pair_end *from, size_t len)
 			continue;
 		}
 		quic_rest(from->quic, p->now);
-		carry(p, to, packet, n);
+		carry(p, to, packet, n, ecn);
 		p->now += NS_PER_US;
 	}
 }

@@ -20,6 +20,7 @@ struct quic_pair_end {
 	struct quic *quic;
 	ngtcp2_path_storage path;
 	uint64_t n_datagrams, n_bytes; /* that came, in datagrams */
+	uint64_t n_marked;             /* of these */
 	uint64_t n_stream_bytes;       /* that came in streams */
 	bool keeps;         /* what comes in streams is not consumed */
 	int64_t stream;     /* what it sends on; -1: none */
@@ -33,7 +34,8 @@ struct quic_pair {
 	nsec now;
 	nsec trip; /* QUIC_PAIR_TRIP_NS until it is changed */
 	uint64_t n_packets;
-	/* If set: whether a packet is lost. */
+	bool is_congested; /* packets come with a mark, instead of as sent */
+	/* If set: whether a packet is lost; may change the former. */
 	bool (*is_lost)(struct quic_pair *pair, const uint8_t *data,
 			size_t len);
 };

@@ -35,34 +35,46 @@ static inline struct relay_pool *pool_of_default(void)
 	return relay_pool_new(&RELAY_LIMITS, relay_key);
 }
 
-/* A packet says its circuit and its number in its first eight bytes. */
+/* A packet says its circuit in its header, and its number behind it. */
+static inline void put_part(struct relay_queue *q, enum packet_part part,
+			    uint32_t label, bool is_own, uint32_t number,
+			    size_t len, nsec now)
+{
+	uint8_t header[PACKET_HEADER_MAX];
+	size_t n = packet_header_write(header, part, label, 0);
+	uint8_t data[CIRCUIT_MTU_MAX + PACKET_HEADER_MAX] = { 0 };
+
+	memcpy(data, &number, sizeof number);
+	relay_queue_add(q, label, is_own, (struct relay_bytes){ header, n },
+			(struct relay_bytes){ data, len - n }, now);
+}
+
 static inline void put(struct relay_queue *q, uint32_t label, bool is_own,
 		       uint32_t number, size_t len, nsec now)
 {
-	uint8_t data[CIRCUIT_MTU_MAX + PACKET_HEADER_MAX] = { 0 };
-
-	memcpy(data, &label, sizeof label);
-	memcpy(data + sizeof label, &number, sizeof number);
-	relay_queue_add(
-		q, label, is_own, (struct relay_bytes){ data, LABEL_BYTES },
-		(struct relay_bytes){ data + LABEL_BYTES, len - LABEL_BYTES },
-		now);
+	put_part(q, PACKET_WHOLE, label, is_own, number, len, now);
 }
 
 struct got {
 	uint32_t label, number;
 	size_t len;
+	enum packet_part part;
+	bool is_marked;
 };
 
 static inline bool get(struct relay_queue *q, struct got *out, nsec now)
 {
 	struct relay_bytes b;
+	struct packet p;
 
 	if (!relay_queue_next(q, now, &b))
 		return false;
-	memcpy(&out->label, b.data, sizeof out->label);
-	memcpy(&out->number, b.data + sizeof out->label, sizeof out->number);
-	out->len = b.len;
+	assert_int_equal(packet_parse(&p, b.data, b.len), PACKET_OK);
+	*out = (struct got){ .label = p.label,
+			     .len = b.len,
+			     .part = p.part,
+			     .is_marked = p.is_marked };
+	memcpy(&out->number, p.payload, sizeof out->number);
 	relay_queue_sent(q);
 	return true;
 }

@@ -64,9 +64,15 @@ static void circuits_share_by_bytes_not_by_packets(void **state)
 	stop(q, p);
 }
 
+struct overload {
+	enum packet_part part;
+	bool is_own;
+	uint64_t n_marked; /* that came out */
+};
+
 /* A circuit that comes twice as fast as the session sends, for `n_ms`: its
  * longest wait after the first half. */
-static nsec overload(struct relay_queue *q, bool is_own, uint32_t n_ms)
+static nsec overload(struct relay_queue *q, struct overload *o, uint32_t n_ms)
 {
 	nsec sent_at[4000], longest = 0;
 	uint32_t number = 0;
@@ -78,48 +84,113 @@ static nsec overload(struct relay_queue *q, bool is_own, uint32_t n_ms)
 
 		for (int i = 0; i < 2; i++) {
 			sent_at[number] = now;
-			put(q, 1, is_own, number++, LARGE, now);
+			put_part(q, o->part, 1, o->is_own, number++, LARGE,
+				 now);
 		}
 		assert_true(get(q, &g, now));
+		o->n_marked += g.is_marked;
 		if (ms > n_ms / 2 && now - sent_at[g.number] > longest)
 			longest = now - sent_at[g.number];
 	}
 	return longest;
 }
 
-static void what_waits_too_long_in_transit_is_dropped(void **state)
+static void what_waits_too_long_in_transit_is_marked(void **state)
 {
 	struct relay_pool *p = pool_of_default();
 	struct relay_queue *q = relay_queue_new(p);
+	const struct relay_counters *n = relay_queue_counters(q);
+	struct overload o = { .part = PACKET_WHOLE };
 
 	(void)state;
-	/* It does not react to drops: the limit is reached all the same. */
-	overload(q, false, 1000);
-	assert_in_range(relay_queue_counters(q)->n_late, 20, 500);
-	assert_int_equal(relay_pool_counters(p)->n_late,
-			 relay_queue_counters(q)->n_late);
+	overload(q, &o, 1000);
+	assert_in_range(n->n_marked, 20, 500);
+	assert_int_equal(n->n_late, 0);
+	assert_int_equal(o.n_marked, n->n_marked);
+	assert_int_equal(relay_pool_counters(p)->n_marked, n->n_marked);
+	/* It does not react to marks: the limit is reached all the same. */
+	assert_int_equal(n->n_full, 2000 - 1000 - relay_queue_n(q));
 	stop(q, p);
+}
+
+static void a_mark_stays_at_the_next_relay(void **state)
+{
+	struct relay_pool *p = pool_of_default();
+	struct relay_queue *q = relay_queue_new(p);
+	struct overload o = { .part = PACKET_MARKED };
+
+	(void)state;
+	overload(q, &o, 1000);
+	assert_int_equal(o.n_marked, 1000);
+	assert_in_range(relay_queue_counters(q)->n_marked, 20, 500);
+	assert_int_equal(relay_queue_counters(q)->n_late, 0);
+	stop(q, p);
+}
+
+static void parts_that_wait_too_long_in_transit_are_dropped(void **state)
+{
+	const enum packet_part parts[] = { PACKET_FIRST, PACKET_LAST };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		struct relay_pool *p = pool_of_default();
+		struct relay_queue *q = relay_queue_new(p);
+		struct overload o = { .part = parts[i] };
+
+		overload(q, &o, 1000);
+		assert_in_range(relay_queue_counters(q)->n_late, 20, 500);
+		assert_int_equal(relay_pool_counters(p)->n_late,
+				 relay_queue_counters(q)->n_late);
+		assert_int_equal(relay_queue_counters(q)->n_marked, 0);
+		assert_int_equal(o.n_marked, 0);
+		stop(q, p);
+	}
+}
+
+/* The law of RFC 8289 is the same for both. */
+static void as_many_are_marked_as_would_have_been_dropped(void **state)
+{
+	uint64_t n[2];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(n); i++) {
+		struct relay_pool *p = pool_of_default();
+		struct relay_queue *q = relay_queue_new(p);
+		struct overload o = { .part = i == 0 ? PACKET_WHOLE
+						     : PACKET_FIRST };
+
+		overload(q, &o, 400);
+		n[i] = relay_queue_counters(q)->n_marked +
+		       relay_queue_counters(q)->n_late;
+		stop(q, p);
+	}
+	assert_in_range(n[0], 3, 50);
+	assert_in_range(n[1], n[0] - 1, n[0] + 1);
 }
 
 static void what_waits_too_long_at_its_origin_waits(void **state)
 {
 	struct relay_pool *p = pool_of_default();
 	struct relay_queue *q = relay_queue_new(p);
+	struct overload o = { .part = PACKET_WHOLE, .is_own = true };
 
 	(void)state;
-	overload(q, true, 1000);
+	overload(q, &o, 1000);
+	assert_int_equal(o.n_marked, 0);
+	assert_int_equal(relay_queue_counters(q)->n_marked, 0);
 	assert_int_equal(relay_queue_counters(q)->n_late, 0);
 	stop(q, p);
 }
 
 /* One that sends three packets in two milliseconds, and halves its rate for a
- * while when one is lost: CoDel brings it to wait for about the target. */
+ * while when one is marked: CoDel brings it to wait for about the target, and
+ * nothing is lost. */
 static void a_sender_that_listens_ends_up_near_the_target(void **state)
 {
 	struct relay_pool *p = pool_of_default();
 	struct relay_queue *q = relay_queue_new(p);
 	double rate = 1.5, owed = 0, waits = 0;
-	uint64_t n_lost = 0;
+	uint64_t n_marked = 0;
 	uint32_t number = 0;
 	size_t n = 0;
 	static nsec sent_at[60000];
@@ -133,8 +204,8 @@ static void a_sender_that_listens_ends_up_near_the_target(void **state)
 			sent_at[number] = now;
 			put(q, 1, false, number++, LARGE, now);
 		}
-		if (relay_queue_counters(q)->n_late > n_lost) {
-			n_lost = relay_queue_counters(q)->n_late;
+		if (relay_queue_counters(q)->n_marked > n_marked) {
+			n_marked = relay_queue_counters(q)->n_marked;
 			rate /= 2;
 		} else {
 			rate += 0.002;
@@ -146,6 +217,7 @@ static void a_sender_that_listens_ends_up_near_the_target(void **state)
 	}
 	assert_true(n > 10000);
 	assert_true(waits / (double)n < 15);
+	assert_int_equal(relay_queue_counters(q)->n_late, 0);
 	assert_int_equal(relay_queue_counters(q)->n_full, 0);
 	stop(q, p);
 }
@@ -212,7 +284,11 @@ int main(void)
 		cmocka_unit_test(
 			a_circuit_that_trickles_cannot_starve_the_others),
 		cmocka_unit_test(circuits_share_by_bytes_not_by_packets),
-		cmocka_unit_test(what_waits_too_long_in_transit_is_dropped),
+		cmocka_unit_test(what_waits_too_long_in_transit_is_marked),
+		cmocka_unit_test(a_mark_stays_at_the_next_relay),
+		cmocka_unit_test(
+			parts_that_wait_too_long_in_transit_are_dropped),
+		cmocka_unit_test(as_many_are_marked_as_would_have_been_dropped),
 		cmocka_unit_test(what_waits_too_long_at_its_origin_waits),
 		cmocka_unit_test(a_sender_that_listens_ends_up_near_the_target),
 		cmocka_unit_test(

@@ -12,6 +12,7 @@
 #include "circuit/relay_queue.h"
 #include "node/quic_conn.h"
 #include "proto/base/mem.h"
+#include "proto/packet.h"
 #include "tests/support/quic_pair.h"
 
 enum {
@@ -33,7 +34,7 @@ enum way {
 	WAYS,
 };
 
-struct packet {
+struct frame {
 	nsec at;
 	size_t len;
 	uint8_t data[PACKET_MAX];
@@ -42,7 +43,7 @@ struct packet {
 struct link {
 	nsec free_at;
 	size_t head, tail;
-	struct packet under_way[UNDER_WAY_MAX];
+	struct frame under_way[UNDER_WAY_MAX];
 };
 
 struct line;
@@ -95,7 +96,7 @@ static void link_add(struct side *s, const uint8_t *data, size_t len)
 {
 	struct link *l = &s->link;
 	nsec now = s->line->now;
-	struct packet *p = &l->under_way[l->tail % UNDER_WAY_MAX];
+	struct frame *p = &l->under_way[l->tail % UNDER_WAY_MAX];
 
 	if (l->free_at < now)
 		l->free_at = now;
@@ -135,11 +136,12 @@ static bool write_now(struct side *s, const ngtcp2_vec *vec, size_t n)
 }
 
 static void send_packet(struct side *s, const uint8_t *data, size_t len,
-			bool is_own)
+			bool is_own, enum packet_part part)
 {
-	uint8_t header[4] = { 0, 0, 0, LABEL };
+	uint8_t header[PACKET_HEADER_MAX];
+	size_t n = packet_header_write(header, part, LABEL, 0);
 	const ngtcp2_vec vec[2] = {
-		{ header, sizeof header },
+		{ header, n },
 		{ (uint8_t *)(uintptr_t)data, len },
 	};
 
@@ -147,7 +149,7 @@ static void send_packet(struct side *s, const uint8_t *data, size_t len,
 	if (relay_queue_n(s->queue) == 0 && write_now(s, vec, 2))
 		return;
 	relay_queue_add(s->queue, LABEL, is_own,
-			(struct relay_bytes){ header, sizeof header },
+			(struct relay_bytes){ header, n },
 			(struct relay_bytes){ data, len }, s->line->now);
 }
 
@@ -182,16 +184,19 @@ static uint64_t packet_came(void *ctx, const uint8_t *data, size_t len)
 	bool is_away = s->way == BACK; /* the other's way */
 	size_t last = is_away ? HOPS - 1 : 0;
 	struct tip *tip = &l->tips[is_away ? BACK : AWAY];
+	struct packet p;
 
-	data += 4;
-	len -= 4;
+	assert_int_equal(packet_parse(&p, data, len), PACKET_OK);
 	if (s->hop != last) {
 		send_packet(&l->sides[is_away ? s->hop + 1 : s->hop - 1]
 				     [is_away ? AWAY : BACK],
-			    data, len, false);
+			    p.payload, p.len, false,
+			    p.is_marked ? PACKET_MARKED : PACKET_WHOLE);
 		return 0;
 	}
-	quic_read(tip->end->quic, &tip->end->path.path, 0, data, len, l->now);
+	quic_read(tip->end->quic, &tip->end->path.path,
+		  p.is_marked ? NGTCP2_ECN_CE : NGTCP2_ECN_NOT_ECT, p.payload,
+		  p.len, l->now);
 	tip->is_dirty = true;
 	return 0;
 }
@@ -209,7 +214,7 @@ static void flush_tip(struct tip *t)
 	while (relay_queue_has_room(t->side->queue, LABEL) &&
 	       (len = quic_write(t->end->quic, NULL, &ecn, out, sizeof out,
 				 now)) > 0)
-		send_packet(t->side, out, len, true);
+		send_packet(t->side, out, len, true, PACKET_WHOLE);
 	t->timer = quic_rest(t->end->quic, now);
 }
 
@@ -381,7 +386,7 @@ static void deliver(struct side *s)
 	struct side *to = &s->line->sides[s->hop][s->way == AWAY ? BACK : AWAY];
 
 	for (; link_next(k) <= s->line->now; k->head++) {
-		const struct packet *p = &k->under_way[k->head % UNDER_WAY_MAX];
+		const struct frame *p = &k->under_way[k->head % UNDER_WAY_MAX];
 
 		quic_read(to->end->quic, &to->end->path.path, 0, p->data,
 			  p->len, s->line->now);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "node/session_conn.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "tests/support/overlay_lab.h"
@@ -169,6 +170,74 @@ static void packets_go_there_and_back_over_one_channel(void **state)
 			 DEST_SENT);
 	lab_run_until(lab, c_has_packet);
 	assert_int_equal(lab->n[2].last_packet_len, mtu);
+	lab_free(lab);
+}
+
+/* B marks what it passes on, as if its queue were long. */
+static const struct session_events *b_events;
+
+static void mark_and_pass(void *ctx, session_no s, const struct packet *p,
+			  const uint8_t *raw, size_t len)
+{
+	uint8_t copy[UDP_PAYLOAD_MAX];
+	struct packet q;
+
+	(void)p;
+	memcpy(copy, raw, len);
+	assert_true(packet_mark(copy));
+	assert_int_equal(packet_parse(&q, copy, len), PACKET_OK);
+	b_events->packet(ctx, s, &q, copy, len);
+}
+
+static size_t n_awaited;
+
+static bool c_has_awaited(struct lab *lab)
+{
+	return lab->n[2].n_packets >= n_awaited;
+}
+
+static void send_and_await(struct lab *lab, size_t n)
+{
+	size_t mtu;
+
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(send_packet(lab, 0, lab_id(lab, 2), 700, &mtu),
+				 DEST_SENT);
+		n_awaited++;
+		lab_run_until(lab, c_has_awaited);
+	}
+}
+
+static void a_mark_reaches_the_far_end_with_what_it_is_on(void **state)
+{
+	struct lab *lab = lab_new();
+	struct sessions *b = lab->n[1].overlay->sessions;
+	struct session_events marking = *b->events;
+
+	(void)state;
+	n_awaited = 0;
+	send_and_await(lab, 20);
+	assert_int_equal(lab->n[2].n_marked, 0);
+	b_events = b->events;
+	marking.packet = mark_and_pass;
+	b->events = &marking;
+	send_and_await(lab, 1);
+	assert_int_equal(lab->n[2].last_packet_len, 700);
+	assert_int_equal(lab->n[2].n_marked, 1);
+	/* Of many one in 16 is told. */
+	send_and_await(lab, 15);
+	assert_int_equal(lab->n[2].n_marked, 1);
+	send_and_await(lab, 1);
+	assert_int_equal(lab->n[2].n_marked, 2);
+	/* The channel carries streams as before. */
+	seen.data = mem_calloc(1, BULK);
+	lab_ask(lab, lab_id(lab, 2), STREAM_TCP);
+	lab_run_until(lab, lab_is_closed);
+	assert_int_equal(seen.why, STREAM_OK);
+	assert_int_equal(seen.n_bytes, BULK);
+	free(seen.data);
+	seen.data = NULL;
+	b->events = b_events;
 	lab_free(lab);
 }
 
@@ -393,6 +462,7 @@ int main(void)
 		cmocka_unit_test(a_node_that_is_not_there_is_unreachable),
 		cmocka_unit_test(datagrams_echo),
 		cmocka_unit_test(packets_go_there_and_back_over_one_channel),
+		cmocka_unit_test(a_mark_reaches_the_far_end_with_what_it_is_on),
 		cmocka_unit_test(packets_to_nobody_are_told_as_unreachable),
 		cmocka_unit_test(too_many_packets_block_and_unblock),
 		cmocka_unit_test(a_stream_survives_the_death_of_its_path),

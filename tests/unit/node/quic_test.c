@@ -208,6 +208,119 @@ static void windows_stay_at_their_floor_when_there_is_no_more(void **state)
 	quic_pair_free(p);
 }
 
+/* ---- marks ---- */
+
+static void a_packet_that_met_congestion_is_told_apart(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct quic_pair *p = connected(i == 0);
+
+		exchange(p);
+		assert_int_equal(p->server.n_marked, 0);
+		p->is_congested = true;
+		exchange(p);
+		assert_int_equal(p->client.n_marked, 1);
+		assert_int_equal(p->server.n_marked, 1);
+		p->is_congested = false;
+		exchange(p);
+		assert_int_equal(p->client.n_marked, 1);
+		assert_int_equal(p->server.n_marked, 1);
+		quic_pair_free(p);
+	}
+}
+
+/* Only a session asks the IP header for marks. */
+static void a_channel_asks_for_no_mark_of_its_packets(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		bool is_channel = i == 0;
+		struct quic_pair *p = connected(is_channel);
+		const uint8_t data[100] = { 1 };
+		const ngtcp2_vec vec = { (uint8_t *)(uintptr_t)data, 100 };
+		uint8_t out[1472], ecn = 7;
+		bool accepted;
+
+		exchange(p);
+		while (quic_write_datagram(p->client.quic, &ecn, out,
+					   sizeof out, &vec, 1, &accepted,
+					   p->now) == 0)
+			quic_pair_run(p, NS_PER_MS);
+		assert_int_equal(ecn, is_channel ? NGTCP2_ECN_NOT_ECT
+						 : NGTCP2_ECN_ECT_0);
+		quic_pair_free(p);
+	}
+}
+
+/* Of the packets of a stream one may be marked: how often the sender's window
+ * got smaller. */
+static struct {
+	uint64_t n, marked;
+	uint64_t cwnd;
+	int n_smaller;
+} row;
+
+static bool mark_one(struct quic_pair *p, const uint8_t *data, size_t len)
+{
+	struct quic_measure m;
+
+	(void)data;
+	p->is_congested = len > 1000 && ++row.n == row.marked;
+	quic_measure(p->client.quic, &m);
+	row.n_smaller += m.cwnd < row.cwnd;
+	row.cwnd = m.cwnd;
+	return false;
+}
+
+/* After hundreds of packets as well: there is no validation that may have
+ * failed. */
+static void a_mark_makes_the_senders_window_smaller(void **state)
+{
+	const uint64_t at[] = { 0, 200, 1000 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(at); i++) {
+		struct quic_pair *p = connected(true);
+
+		memset(&row, 0, sizeof row);
+		row.marked = at[i];
+		p->trip = NS_PER_MS;
+		p->is_lost = mark_one;
+		assert_int_equal(pour(p, 4 << 20), 4 << 20);
+		assert_true(row.n > at[i]);
+		assert_int_equal(row.n_smaller > 0, at[i] > 0);
+		quic_pair_free(p);
+	}
+}
+
+/* As a relay would that wants to stop it. */
+static void a_stream_of_which_all_is_marked_goes_on(void **state)
+{
+	nsec took[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct quic_pair *p = connected(true);
+		nsec start = p->now;
+
+		p->is_congested = i == 1;
+		p->trip = NS_PER_MS;
+		while (p->server.n_stream_bytes < 16 << 20) {
+			if (p->client.stream < 0) {
+				p->client.stream =
+					quic_open_bidi(p->client.quic);
+				p->client.n_to_send = 16 << 20;
+			}
+			quic_pair_run(p, NS_PER_MS);
+			assert_true(p->now < start + 60 * NS_PER_S);
+		}
+		took[i] = p->now - start;
+		quic_pair_free(p);
+	}
+	assert_true(took[1] < 2 * took[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +333,10 @@ int main(void)
 		cmocka_unit_test(windows_grow_with_the_length_of_the_path),
 		cmocka_unit_test(
 			windows_stay_at_their_floor_when_there_is_no_more),
+		cmocka_unit_test(a_packet_that_met_congestion_is_told_apart),
+		cmocka_unit_test(a_channel_asks_for_no_mark_of_its_packets),
+		cmocka_unit_test(a_mark_makes_the_senders_window_smaller),
+		cmocka_unit_test(a_stream_of_which_all_is_marked_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, open_protect, close_protect);

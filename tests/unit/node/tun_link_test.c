@@ -236,7 +236,7 @@ static void a_connect_through_it_is_refused_by_a_closed_port(void **state)
 	n = icmp6_error_write(answer, ICMP6_PROHIBITED, 0, &f->far,
 			      f->dests->packets[0].data,
 			      f->dests->packets[0].len);
-	f->dests->ev->packet(f->dests->ctx, &peer, answer, n);
+	f->dests->ev->packet(f->dests->ctx, &peer, answer, n, false);
 	local_run_some(f->loop);
 	assert_int_equal(error_of(fd), EACCES);
 	close(fd);

@@ -100,7 +100,12 @@ static size_t app_gets(struct fixture *f)
 
 static void peer_sends(struct fixture *f, size_t len)
 {
-	f->dests->ev->packet(f->dests->ctx, &peer, f->packet, len);
+	f->dests->ev->packet(f->dests->ctx, &peer, f->packet, len, false);
+}
+
+static void peer_sends_marked(struct fixture *f, size_t len)
+{
+	f->dests->ev->packet(f->dests->ctx, &peer, f->packet, len, true);
 }
 
 static void packets_go_out_to_their_node(void **state)
@@ -126,6 +131,55 @@ static void packets_come_in_as_they_are(void **state)
 	assert_int_equal(app_gets(f), len);
 	assert_memory_equal(f->got, f->packet, len);
 	assert_int_equal(tun_counts(f->tun)->n_written, 1);
+}
+
+/* RFC 6040 4.2: the app that understands ECN is told by a mark. */
+static void what_met_congestion_comes_in_marked(void **state)
+{
+	static const struct {
+		uint8_t before, after;
+		uint64_t n_marked;
+	} cases[] = {
+		{ 0x10, 0x30, 1 },
+		{ 0x20, 0x30, 2 },
+		{ 0x30, 0x30, 3 },
+	};
+	struct fixture *f = *state;
+	size_t len = ip6_packet_icmp(f->packet, &f->far, &f->self, 129);
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		f->packet[1] = cases[i].before;
+		peer_sends(f, len);
+		assert_int_equal(app_gets(f), len);
+		assert_memory_equal(f->got, f->packet, len);
+		peer_sends_marked(f, len);
+		assert_int_equal(app_gets(f), len);
+		/* What came is somebody else's. */
+		assert_int_equal(f->packet[1], cases[i].before);
+		f->packet[1] = cases[i].after;
+		assert_memory_equal(f->got, f->packet, len);
+		assert_int_equal(tun_counts(f->tun)->n_marked,
+				 cases[i].n_marked);
+	}
+	/* What may not come in does not, marked or not. */
+	len = ip6_packet_icmp(f->packet, &f->self, &f->self, 129);
+	peer_sends_marked(f, len);
+	assert_int_equal(app_gets(f), 0);
+}
+
+/* And any other by a loss. */
+static void what_met_congestion_and_cannot_be_marked_is_dropped(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = ip6_packet_icmp(f->packet, &f->far, &f->self, 129);
+
+	peer_sends_marked(f, len);
+	assert_int_equal(app_gets(f), 0);
+	assert_int_equal(tun_counts(f->tun)->n_unmarkable, 1);
+	peer_sends(f, len);
+	assert_int_equal(app_gets(f), len);
+	assert_int_equal(tun_counts(f->tun)->n_unmarkable, 1);
+	assert_int_equal(tun_counts(f->tun)->n_marked, 0);
 }
 
 static void a_blocked_packet_stops_the_reading_and_is_not_lost(void **state)
@@ -334,6 +388,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(packets_go_out_to_their_node),
 		CASE(packets_come_in_as_they_are),
+		CASE(what_met_congestion_comes_in_marked),
+		CASE(what_met_congestion_and_cannot_be_marked_is_dropped),
 		CASE(a_blocked_packet_stops_the_reading_and_is_not_lost),
 		CASE(a_stuck_node_loses_its_packets_alone),
 		CASE(many_stuck_nodes_take_turns),

@@ -420,6 +420,36 @@ static void pings_and_errors_are_recognized(void **state)
 	}
 }
 
+static void whoever_understands_marks_gets_one(void **state)
+{
+	static const struct {
+		const char *why;
+		uint8_t before, after;
+		bool is_marked;
+	} cases[] = {
+		{ "not ECN-capable", 0x0e, 0x0e, false },
+		{ "the same with a class", 0xc0, 0xc0, false },
+		{ "ECT(1)", 0x10, 0x30, true },
+		{ "ECT(0)", 0x20, 0x30, true },
+		{ "ECT(0) with class and flow", 0xef, 0xff, true },
+		{ "marked already", 0x35, 0x35, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint8_t packet[64], want[64];
+		size_t len = make(packet, sizeof packet, APP, NODE, 17,
+				  "payload", 7);
+
+		packet[1] = cases[i].before;
+		memcpy(want, packet, len);
+		want[1] = cases[i].after;
+		if (ip6_mark(packet) != cases[i].is_marked ||
+		    memcmp(packet, want, len) != 0)
+			fail_msg("%s", cases[i].why);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +461,7 @@ int main(void)
 		cmocka_unit_test(malformed_packets_get_no_error),
 		cmocka_unit_test(headers_are_judged),
 		cmocka_unit_test(header_fields_are_read),
+		cmocka_unit_test(whoever_understands_marks_gets_one),
 		cmocka_unit_test(ports_are_those_of_whole_headers_only),
 		cmocka_unit_test(
 			the_first_fragment_has_ports_and_later_ones_have_not),
