@@ -39,6 +39,8 @@ REOPENED = Figure("reopened", "opened on a kept route, /s", "more", 0)
 FIRST = Figure("first", "first ping, ms", "less", 1)
 CIRCUIT = Figure("circuit", "its circuit, ms", "less", 0)
 QUIET_RSS = Figure("rss", "RSS, MB", "less", 1)
+SESSION = Figure("session", "each further one, kB", "less", 1)
+NEIGHBOURS_RSS = Figure("idle", "RSS with 8, MB", "less", 1)
 TRAFFIC = Figure("traffic", "a link's traffic, kB/s", "less", 3)
 
 
@@ -60,6 +62,7 @@ TABLES = (
     Table("loss.1", "Three hops of 10 ms and 50 Mbit/s, each of which loses 1 %", MBIT, SOCKS),
     Table("diamond", "Outage seen by 20 pings a second in a diamond, A – B – D and A – C – D", KILLED, SILENT),
     Table("quiet", "Three idle hops", FIRST, CIRCUIT, QUIET_RSS, TRAFFIC),
+    Table("neighbours", "Idle neighbours", NEIGHBOURS_RSS, SESSION),
     Table("setups", "Circuits through one relay, a core for its router alone, quotas lifted", ANEW, REOPENED),
 )
 
@@ -213,11 +216,22 @@ class Quiet(Scenario):
         yield keyed("quiet", **quiet.take(size))
 
 
+class Neighbours(Scenario):
+    """No ground: one process plays them all, on the loopback."""
+    key = "neighbours"
+    role = ""
+
+    def measure(self, g, size):
+        n, seconds = (12, 1) if size.is_smoke else (100, 12)
+        out = netlab.run(measure.TOOLS / "neighbours", netlab.BUILD / "qanatd", n, seconds).stdout
+        yield keyed("neighbours", **json.loads(out))
+
+
 SCENARIOS = (Line("hop", "hop", 2), Line("chain", "chain", 4),
              Socks("socks", "socks", 2), Socks("socks.chain", "socks chain", 4),
-             Loss("0.1"), Loss("1"), Diamond("killed"), Diamond("silent"), Setups(), Quiet())
+             Loss("0.1"), Loss("1"), Diamond("killed"), Diamond("silent"), Setups(), Quiet(), Neighbours())
 # Each kind of them once.
-SMOKE_SCENARIOS = tuple(SCENARIOS[i] for i in (0, 2, 5, 6, 8, 9))
+SMOKE_SCENARIOS = tuple(SCENARIOS[i] for i in (0, 2, 5, 6, 8, 9, 10))
 
 
 def median(values):
