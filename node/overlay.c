@@ -12,6 +12,15 @@
 #include "proto/key.h"
 #include "proto/name.h"
 
+/* Handshakes need five times what is kept of them, and leave holes between. */
+#define TIDY_NS (8 * NS_PER_S)
+
+static void tidy(struct timer *t)
+{
+	(void)t;
+	mem_trim();
+}
+
 /* ---- sessions and the router ---- */
 
 static void session_up(void *ctx, const struct session_info *s,
@@ -27,6 +36,8 @@ static void session_up(void *ctx, const struct session_info *s,
 	router_session_up(o->router, s->no, &s->peer, chain, chain_len, link,
 			  loop_now(o->loop));
 	dests_network_changed(o->dests);
+	if (o->tidy.index == 0)
+		loop_timer_set(o->loop, &o->tidy, loop_now(o->loop) + TIDY_NS);
 }
 
 static void session_measured(void *ctx, session_no s,
@@ -300,6 +311,7 @@ struct overlay *overlay_new(struct loop *l, const struct overlay_config *c,
 	o->credentials = own;
 	o->events = ev;
 	o->ctx = ctx;
+	o->tidy.fire = tidy;
 	o->tls = quic_tls_new(own, c->protect);
 	if (o->tls == NULL) {
 		free(o);
@@ -335,6 +347,7 @@ void overlay_free(struct overlay *o)
 	if (o == NULL)
 		return;
 	loop_timer_set(o->loop, &o->router_timer, TIME_NEVER);
+	loop_timer_set(o->loop, &o->tidy, TIME_NEVER);
 	channels_free(o->channels);
 	dests_free(o->dests);
 	send_last(o);

@@ -56,6 +56,7 @@ struct overlay {
 	const struct overlay_events *events;
 	void *ctx;
 	struct timer router_timer;
+	struct timer tidy; /* some time after sessions began */
 };
 
 /* NULL: GnuTLS does not take the certificate or the key. */

@@ -19,6 +19,11 @@ enum protect_choice {
 
 struct protect;
 
+/* Of one connection: all that were installed and not deleted yet. */
+struct protect_keys {
+	struct kept_key *first;
+};
+
 /* 0, or -errno with `why` when the choice cannot be had here. */
 int protect_new(struct protect **out, enum protect_choice choice, char *why,
 		size_t why_cap);

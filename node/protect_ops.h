@@ -10,17 +10,22 @@
 
 /* ---- for connections ---- */
 
+/* They will not be used for some time, and take less memory. */
+void protect_rest(struct protect_keys *keys);
+/* How many take more now. */
+size_t protect_n_at_work(const struct protect_keys *keys);
+
 /* Derives and installs the keys of one direction; false: the handshake has to
  * fail. */
-bool protect_install(const struct protect *p, ngtcp2_conn *conn,
-		     ngtcp2_encryption_level level, bool is_rx,
-		     const uint8_t *secret, size_t secret_len);
+bool protect_install(const struct protect *p, struct protect_keys *keys,
+		     ngtcp2_conn *conn, ngtcp2_encryption_level level,
+		     bool is_rx, const uint8_t *secret, size_t secret_len);
 /* As the callback of that name, with `p` in place of the user's data. */
-int protect_update_key(const struct protect *p, ngtcp2_conn *conn,
-		       uint8_t *rx_secret, uint8_t *tx_secret,
-		       ngtcp2_crypto_aead_ctx *rx, uint8_t *rx_iv,
-		       ngtcp2_crypto_aead_ctx *tx, uint8_t *tx_iv,
-		       const uint8_t *rx_secret_now,
+int protect_update_key(const struct protect *p, struct protect_keys *keys,
+		       ngtcp2_conn *conn, uint8_t *rx_secret,
+		       uint8_t *tx_secret, ngtcp2_crypto_aead_ctx *rx,
+		       uint8_t *rx_iv, ngtcp2_crypto_aead_ctx *tx,
+		       uint8_t *tx_iv, const uint8_t *rx_secret_now,
 		       const uint8_t *tx_secret_now, size_t secret_len);
 /* Callbacks of ngtcp2. */
 int protect_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,

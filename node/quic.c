@@ -2,12 +2,31 @@
 
 #include <string.h>
 
+#include "node/protect_ops.h"
 #include "node/quic_conn.h"
 #include "proto/base/mem.h"
 
 enum {
 	VECS_MAX = 16,
 };
+
+/* ---- sleep ---- */
+
+ngtcp2_conn *quic_wake(struct quic *q)
+{
+	quic_mem_wake(&q->mem);
+	return q->conn;
+}
+
+void quic_sleep(struct quic *q)
+{
+	/* What TLS holds is elsewhere. */
+	if (q->state != QUIC_CONFIRMED || q->tls != NULL ||
+	    quic_mem_is_asleep(&q->mem))
+		return;
+	quic_mem_sleep(&q->mem);
+	protect_rest(&q->ref.keys);
+}
 
 /* ---- packets ---- */
 
@@ -19,7 +38,7 @@ static enum quic_end end_by_peer(const struct quic *q)
 		ALERT_FIRST = 0x100,
 		ALERT_LAST = 0x1ff
 	};
-	const ngtcp2_ccerr *e = ngtcp2_conn_get_ccerr(q->conn);
+	const ngtcp2_ccerr *e = ngtcp2_conn_get_ccerr(quic_conn(q));
 
 	if (e->type == NGTCP2_CCERR_TYPE_TRANSPORT &&
 	    e->error_code >= ALERT_FIRST && e->error_code <= ALERT_LAST)
@@ -48,7 +67,8 @@ static void handle_error(struct quic *q, int rv)
 		return;
 	case NGTCP2_ERR_CRYPTO:
 		ngtcp2_ccerr_set_tls_alert(
-			&q->error, ngtcp2_conn_get_tls_alert(q->conn), NULL, 0);
+			&q->error, ngtcp2_conn_get_tls_alert(quic_conn(q)),
+			NULL, 0);
 		quic_set_end(q, QUIC_CLOSING, QUIC_END_PROTOCOL);
 		return;
 	default:
@@ -64,7 +84,7 @@ static void handle_error(struct quic *q, int rv)
  * the stack. */
 static void release_tls(struct quic *q)
 {
-	ngtcp2_conn_set_tls_native_handle(q->conn, NULL);
+	ngtcp2_conn_set_tls_native_handle(quic_conn(q), NULL);
 	gnutls_deinit(q->tls);
 	q->tls = NULL;
 }
@@ -90,7 +110,7 @@ bool quic_read(struct quic *q, const ngtcp2_path *path, uint8_t ecn,
 	q->has_data = false;
 	q->read_ecn = ecn;
 	quic_opened_mask();
-	rv = ngtcp2_conn_read_pkt(q->conn, path, &pi, data, len, now);
+	rv = ngtcp2_conn_read_pkt(quic_conn(q), path, &pi, data, len, now);
 	if (rv != 0)
 		handle_error(q, rv);
 	else if (q->state == QUIC_CONFIRMED && q->tls != NULL)
@@ -120,9 +140,10 @@ static ngtcp2_pkt_info *info_for(const struct quic *q, ngtcp2_pkt_info *pi)
 /* Pacing allows a burst, then wants a pause that is as long as it took. */
 static void pause_if_due(struct quic *q, nsec now)
 {
-	if (q->burst == 0 || q->burst < ngtcp2_conn_get_send_quantum(q->conn))
+	if (q->burst == 0 ||
+	    q->burst < ngtcp2_conn_get_send_quantum(quic_conn(q)))
 		return;
-	ngtcp2_conn_update_pkt_tx_time(q->conn, now);
+	ngtcp2_conn_update_pkt_tx_time(quic_conn(q), now);
 	q->burst = 0;
 }
 
@@ -138,7 +159,7 @@ static void left(struct quic *q)
 {
 	nsec until = q->ack_hold.until;
 
-	if (until != 0 && ngtcp2_conn_get_expiry(q->conn) > until)
+	if (until != 0 && ngtcp2_conn_get_expiry(quic_conn(q)) > until)
 		ack_hold_left(&q->ack_hold);
 }
 
@@ -172,9 +193,9 @@ static size_t write_packet(struct quic *q, bool may, ngtcp2_path *path,
 		has_begun = true;
 		if (is_last)
 			flags |= NGTCP2_WRITE_STREAM_FLAG_FIN;
-		rv = ngtcp2_conn_writev_stream(q->conn, path, info_for(q, &pi),
-					       out, cap, &n_data, flags, id,
-					       vec, (size_t)n, now);
+		rv = ngtcp2_conn_writev_stream(
+			quic_conn(q), path, info_for(q, &pi), out, cap, &n_data,
+			flags, id, vec, (size_t)n, now);
 		if (rv == NGTCP2_ERR_STREAM_DATA_BLOCKED) {
 			ev->blocked(ctx, id);
 			continue;
@@ -238,7 +259,7 @@ static ngtcp2_ssize finish_packet(struct quic *q, ngtcp2_pkt_info *pi,
 				  uint8_t *out, size_t cap, nsec now)
 {
 	return ngtcp2_conn_writev_stream(
-		q->conn, NULL, info_for(q, pi), out, cap, NULL,
+		quic_conn(q), NULL, info_for(q, pi), out, cap, NULL,
 		NGTCP2_WRITE_STREAM_FLAG_NONE, -1, NULL, 0, now);
 }
 
@@ -257,7 +278,7 @@ static size_t write_datagrams(struct quic *q, uint8_t *ecn, uint8_t *out,
 		rv = NGTCP2_ERR_INVALID_ARGUMENT;
 		if (!has_empty(d))
 			rv = ngtcp2_conn_writev_datagram(
-				q->conn, NULL, info_for(q, &pi), out, cap,
+				quic_conn(q), NULL, info_for(q, &pi), out, cap,
 				&taken,
 				is_last ? NGTCP2_WRITE_DATAGRAM_FLAG_NONE
 					: NGTCP2_WRITE_DATAGRAM_FLAG_MORE,
@@ -319,23 +340,24 @@ size_t quic_write_datagram(struct quic *q, uint8_t *ecn, uint8_t *out,
 nsec quic_rest(struct quic *q, nsec now)
 {
 	/* For a pause to end, and not for the window. */
-	bool is_waiting = q->is_waiting && ngtcp2_conn_get_cwnd_left(q->conn) >=
-						   quic_udp_payload(q);
+	bool is_waiting =
+		q->is_waiting &&
+		ngtcp2_conn_get_cwnd_left(quic_conn(q)) >= quic_udp_payload(q);
 	nsec quiet;
 
 	q->is_waiting = false;
 	if (q->state >= QUIC_CLOSING)
 		return TIME_NEVER;
-	quiet = ngtcp2_conn_get_expiry(q->conn);
+	quiet = ngtcp2_conn_get_expiry(quic_conn(q));
 	if (ack_hold_holds(&q->ack_hold, now) && quiet < q->ack_hold.until)
 		quiet = q->ack_hold.until;
 	if (q->burst == 0)
 		return quiet;
-	ngtcp2_conn_update_pkt_tx_time(q->conn, now);
+	ngtcp2_conn_update_pkt_tx_time(quic_conn(q), now);
 	q->burst = 0;
 	/* Nobody waits for the end of the pause: had ngtcp2 itself something
 	 * to repeat, it would have gone out in this turn. */
-	return is_waiting ? ngtcp2_conn_get_expiry(q->conn) : quiet;
+	return is_waiting ? ngtcp2_conn_get_expiry(quic_conn(q)) : quiet;
 }
 
 size_t quic_close(struct quic *q, uint64_t app_error, uint8_t *out, size_t cap,
@@ -346,8 +368,8 @@ size_t quic_close(struct quic *q, uint64_t app_error, uint8_t *out, size_t cap,
 	ngtcp2_ssize n;
 
 	if (q->state >= QUIC_DRAINING ||
-	    ngtcp2_conn_in_closing_period(q->conn) ||
-	    ngtcp2_conn_in_draining_period(q->conn)) {
+	    ngtcp2_conn_in_closing_period(quic_conn(q)) ||
+	    ngtcp2_conn_in_draining_period(quic_conn(q))) {
 		quic_set_end(q, QUIC_DEAD, QUIC_END_NONE);
 		return 0;
 	}
@@ -355,8 +377,8 @@ size_t quic_close(struct quic *q, uint64_t app_error, uint8_t *out, size_t cap,
 		ngtcp2_ccerr_set_application_error(&q->error, app_error, NULL,
 						   0);
 	ngtcp2_path_storage_zero(&ps);
-	n = ngtcp2_conn_write_connection_close(q->conn, &ps.path, &pi, out, cap,
-					       &q->error, now);
+	n = ngtcp2_conn_write_connection_close(quic_conn(q), &ps.path, &pi, out,
+					       cap, &q->error, now);
 	quic_set_end(q, QUIC_DEAD, QUIC_END_NONE);
 	return n > 0 ? (size_t)n : 0;
 }
@@ -366,17 +388,17 @@ void quic_handle_timeout(struct quic *q, nsec now)
 	int rv;
 
 	if (q->state >= QUIC_CLOSING || ack_hold_holds(&q->ack_hold, now) ||
-	    ngtcp2_conn_get_expiry(q->conn) > now)
+	    ngtcp2_conn_get_expiry(quic_conn(q)) > now)
 		return;
 	q->now = now;
-	rv = ngtcp2_conn_handle_expiry(q->conn, now);
+	rv = ngtcp2_conn_handle_expiry(quic_conn(q), now);
 	if (rv != 0)
 		handle_error(q, rv);
 }
 
 void quic_set_keep_alive(struct quic *q, nsec period)
 {
-	ngtcp2_conn_set_keep_alive_timeout(q->conn, period);
+	ngtcp2_conn_set_keep_alive_timeout(quic_conn(q), period);
 }
 
 /* ---- streams ---- */
@@ -386,7 +408,7 @@ int64_t quic_open_bidi(struct quic *q)
 	int64_t id;
 
 	if (q->state != QUIC_CONFIRMED ||
-	    ngtcp2_conn_open_bidi_stream(q->conn, &id, NULL) != 0)
+	    ngtcp2_conn_open_bidi_stream(quic_conn(q), &id, NULL) != 0)
 		return -1;
 	quic_window_open(q, id);
 	return id;
@@ -397,7 +419,7 @@ int64_t quic_open_uni(struct quic *q)
 	int64_t id;
 
 	if (q->state != QUIC_CONFIRMED ||
-	    ngtcp2_conn_open_uni_stream(q->conn, &id, NULL) != 0)
+	    ngtcp2_conn_open_uni_stream(quic_conn(q), &id, NULL) != 0)
 		return -1;
 	quic_window_open(q, id);
 	return id;
@@ -406,13 +428,13 @@ int64_t quic_open_uni(struct quic *q)
 void quic_stream_shutdown(struct quic *q, int64_t id, uint64_t error)
 {
 	if (q->state < QUIC_CLOSING)
-		ngtcp2_conn_shutdown_stream(q->conn, 0, id, error);
+		ngtcp2_conn_shutdown_stream(quic_conn(q), 0, id, error);
 }
 
 void quic_stream_stop_reading(struct quic *q, int64_t id, uint64_t error)
 {
 	if (q->state < QUIC_CLOSING)
-		ngtcp2_conn_shutdown_stream_read(q->conn, 0, id, error);
+		ngtcp2_conn_shutdown_stream_read(quic_conn(q), 0, id, error);
 }
 
 /* ---- what is known ---- */
@@ -424,7 +446,7 @@ bool quic_moved(struct quic *q, union endpoint *remote)
 	if (!q->has_moved)
 		return false;
 	q->has_moved = false;
-	path = ngtcp2_conn_get_path(q->conn);
+	path = ngtcp2_conn_get_path(quic_conn(q));
 	if (path->remote.addrlen > sizeof *remote)
 		return false;
 	memset(remote, 0, sizeof *remote);
@@ -469,7 +491,7 @@ const struct quic_peer *quic_peer(const struct quic *q)
 
 bool quic_is_server(const struct quic *q)
 {
-	return ngtcp2_conn_is_server(q->conn);
+	return ngtcp2_conn_is_server(quic_conn(q));
 }
 
 void *quic_ctx(const struct quic *q)
@@ -484,12 +506,12 @@ const uint8_t *quic_exported(const struct quic *q)
 
 size_t quic_udp_payload(const struct quic *q)
 {
-	return ngtcp2_conn_get_path_max_tx_udp_payload_size(q->conn);
+	return ngtcp2_conn_get_path_max_tx_udp_payload_size(quic_conn(q));
 }
 
 bool quic_sends(struct quic *q, const uint8_t *packet, size_t len)
 {
-	const ngtcp2_cid *id = ngtcp2_conn_get_dcid(q->conn);
+	const ngtcp2_cid *id = ngtcp2_conn_get_dcid(quic_conn(q));
 
 	/* RFC 9000 17.3: a short header. */
 	return len >= 1 + id->datalen && id->datalen > 0 &&
@@ -501,12 +523,12 @@ void quic_measure(const struct quic *q, struct quic_measure *out)
 {
 	ngtcp2_conn_info info;
 
-	ngtcp2_conn_get_conn_info(q->conn, &info);
+	ngtcp2_conn_get_conn_info(quic_conn(q), &info);
 	*out = (struct quic_measure){
 		.rtt = info.smoothed_rtt,
 		.rtt_min = info.min_rtt == UINT64_MAX ? 0 : info.min_rtt,
 		.rttvar = info.rttvar,
-		.pto = ngtcp2_conn_get_pto(q->conn),
+		.pto = ngtcp2_conn_get_pto(quic_conn(q)),
 		.cwnd = info.cwnd,
 		.in_flight = info.bytes_in_flight,
 		.n_acked = q->n_datagrams_acked,

@@ -145,6 +145,10 @@ nsec quic_rest(struct quic *q, nsec now);
 void quic_handle_timeout(struct quic *q, nsec now);
 void quic_set_keep_alive(struct quic *q, nsec period);
 
+/* It is not expected to have much to do soon: its memory is packed until it
+ * has. Each waking takes some microseconds. */
+void quic_sleep(struct quic *q);
+
 /* ---- streams; (cb) may be called in callbacks ---- */
 int64_t quic_open_bidi(struct quic *q); /* -1: none allowed now */
 int64_t quic_open_uni(struct quic *q);

@@ -12,7 +12,7 @@ ngtcp2_conn *quic_ref_conn(ngtcp2_crypto_conn_ref *ref)
 {
 	struct quic *q = ref->user_data;
 
-	return q->conn;
+	return quic_conn(q);
 }
 
 void quic_set_end(struct quic *q, enum quic_state state, enum quic_end why)
@@ -154,8 +154,9 @@ static int update_key(ngtcp2_conn *conn, uint8_t *rx_secret, uint8_t *tx_secret,
 	struct quic *q = ctx;
 
 	return protect_update_key(quic_tls_protect(quic_table_tls(q->table)),
-				  conn, rx_secret, tx_secret, rx, rx_iv, tx,
-				  tx_iv, rx_secret_now, tx_secret_now, len);
+				  &q->ref.keys, conn, rx_secret, tx_secret, rx,
+				  rx_iv, tx, tx_iv, rx_secret_now,
+				  tx_secret_now, len);
 }
 
 bool quic_export(struct quic *q, const char *label, uint8_t *out, size_t len)

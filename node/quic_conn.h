@@ -6,6 +6,7 @@
 #include "node/ack_hold.h"
 #include "node/headroom.h"
 #include "node/quic.h"
+#include "node/quic_mem.h"
 #include "node/quic_seen.h"
 #include "node/quic_table.h"
 #include "node/window.h"
@@ -23,8 +24,9 @@ enum {
 };
 
 struct quic {
-	ngtcp2_conn *conn;
-	ngtcp2_crypto_conn_ref ref;
+	ngtcp2_conn *conn; /* asleep or not: see quic_conn() */
+	struct quic_mem mem;
+	struct quic_tls_ref ref;
 	gnutls_session_t tls; /* NULL: not needed any more */
 	uint8_t exported[QUIC_EXPORTED_BYTES];
 	struct quic_table *table;
@@ -57,6 +59,16 @@ struct quic {
 	size_t burst;        /* written since the last pause of pacing */
 	bool is_waiting;     /* something could not be written in this turn */
 };
+
+/* To do something with it. */
+ngtcp2_conn *quic_wake(struct quic *q);
+static inline ngtcp2_conn *quic_conn(const struct quic *q)
+{
+	/* That it wakes is not seen from outside. */
+	return quic_mem_is_asleep(&q->mem)
+		       ? quic_wake((struct quic *)(uintptr_t)q)
+		       : q->conn;
+}
 
 /* quic_window.c */
 void quic_window_open(struct quic *q, int64_t id);

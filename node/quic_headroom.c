@@ -8,7 +8,7 @@ static struct headroom_path path_of(const struct quic *q)
 {
 	ngtcp2_conn_info info;
 
-	ngtcp2_conn_get_conn_info(q->conn, &info);
+	ngtcp2_conn_get_conn_info(quic_conn(q), &info);
 	return (struct headroom_path){
 		.cwnd = info.cwnd,
 		.in_flight = info.bytes_in_flight,
@@ -29,7 +29,8 @@ static void tell(struct quic *q, const struct headroom_path *p)
 	uint8_t none[1];
 
 	if (headroom_can_tell(&q->headroom, p) &&
-	    ngtcp2_conn_write_pkt(q->conn, NULL, NULL, none, 0, q->now) == 0)
+	    ngtcp2_conn_write_pkt(quic_conn(q), NULL, NULL, none, 0, q->now) ==
+		    0)
 		headroom_told(&q->headroom);
 }
 

@@ -85,10 +85,11 @@ static struct quic *quic_new(struct quic_table *table,
 {
 	struct quic *q = mem_new(q);
 
+	quic_mem_init(&q->mem);
 	q->table = table;
 	q->config = *config;
-	q->ref.get_conn = quic_ref_conn;
-	q->ref.user_data = q;
+	q->ref.conn.get_conn = quic_ref_conn;
+	q->ref.conn.user_data = q;
 	ngtcp2_ccerr_default(&q->error);
 	if (config->expect != NULL) {
 		q->has_expect = true;
@@ -133,7 +134,7 @@ struct quic *quic_connect(struct quic_table *table, const ngtcp2_path *path,
 	randombytes_buf(dcid.data, dcid.datalen);
 	if (ngtcp2_conn_client_new(&q->conn, &dcid, &scid, path,
 				   NGTCP2_PROTO_VER_V1, &quic_callbacks,
-				   &settings, &params, NULL, q) != 0 ||
+				   &settings, &params, &q->mem.mem, q) != 0 ||
 	    !attach_tls(q, false)) {
 		quic_free(q);
 		return NULL;
@@ -169,7 +170,7 @@ struct quic *quic_accept(struct quic_table *table, const ngtcp2_path *path,
 	}
 	if (ngtcp2_conn_server_new(&q->conn, &hd->scid, &scid, path,
 				   hd->version, &quic_callbacks, &settings,
-				   &params, NULL, q) != 0 ||
+				   &params, &q->mem.mem, q) != 0 ||
 	    !attach_tls(q, true)) {
 		quic_free(q);
 		return NULL;
@@ -190,9 +191,9 @@ static void leave_table(struct quic *q)
 		quic_table_remove(q->table, &q->first_dcid, q);
 	if (q->conn == NULL)
 		return;
-	n = ngtcp2_conn_get_scid(q->conn, NULL);
+	n = ngtcp2_conn_get_scid(quic_conn(q), NULL);
 	cids = mem_calloc(n, sizeof *cids);
-	ngtcp2_conn_get_scid(q->conn, cids);
+	ngtcp2_conn_get_scid(quic_conn(q), cids);
 	for (size_t i = 0; i < n; i++)
 		quic_table_remove(q->table, &cids[i], q);
 	free(cids);
@@ -203,7 +204,9 @@ void quic_free(struct quic *q)
 	if (q == NULL)
 		return;
 	leave_table(q);
-	ngtcp2_conn_del(q->conn);
+	if (q->conn != NULL)
+		ngtcp2_conn_del(quic_conn(q));
+	quic_mem_deinit(&q->mem);
 	quic_windows_free(q);
 	if (q->tls != NULL)
 		gnutls_deinit(q->tls);

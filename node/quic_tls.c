@@ -98,17 +98,17 @@ static int install_keys(gnutls_session_t session,
 			gnutls_record_encryption_level_t level, const void *rx,
 			const void *tx, size_t len)
 {
-	const ngtcp2_crypto_conn_ref *ref = gnutls_session_get_ptr(session);
+	struct quic_tls_ref *ref = gnutls_session_get_ptr(session);
 	const struct quic_tls *t = gnutls_db_get_ptr(session);
-	ngtcp2_conn *conn =
-		ref->get_conn((ngtcp2_crypto_conn_ref *)(uintptr_t)ref);
+	const struct protect *p = t->protect;
+	ngtcp2_conn *conn = ref->conn.get_conn(&ref->conn);
 	ngtcp2_encryption_level l =
 		ngtcp2_crypto_gnutls_from_gnutls_record_encryption_level(level);
 
 	if ((rx != NULL &&
-	     !protect_install(t->protect, conn, l, true, rx, len)) ||
+	     !protect_install(p, &ref->keys, conn, l, true, rx, len)) ||
 	    (tx != NULL &&
-	     !protect_install(t->protect, conn, l, false, tx, len)))
+	     !protect_install(p, &ref->keys, conn, l, false, tx, len)))
 		return -1;
 	return 0;
 }
@@ -172,7 +172,7 @@ const struct protect *quic_tls_protect(const struct quic_tls *t)
 }
 
 int quic_tls_session(gnutls_session_t *out, const struct quic_tls *t,
-		     bool is_server, const char *alpn, void *conn_ref)
+		     bool is_server, const char *alpn, struct quic_tls_ref *ref)
 {
 	const gnutls_datum_t protocol = { (unsigned char *)(uintptr_t)alpn,
 					  (unsigned)strlen(alpn) };
@@ -200,7 +200,7 @@ int quic_tls_session(gnutls_session_t *out, const struct quic_tls *t,
 	if (is_server)
 		gnutls_certificate_server_set_request(s, GNUTLS_CERT_REQUIRE);
 	gnutls_handshake_set_secret_function(s, install_keys);
-	gnutls_session_set_ptr(s, conn_ref);
+	gnutls_session_set_ptr(s, ref);
 	/* The session cache is not used: its pointer carries ours. */
 	gnutls_db_set_ptr(s, (void *)(uintptr_t)t);
 	*out = s;

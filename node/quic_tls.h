@@ -6,14 +6,15 @@
 #pragma once
 
 #include <gnutls/gnutls.h>
+#include <ngtcp2/ngtcp2_crypto.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "node/protect.h"
 #include "proto/cert.h"
 #include "proto/id.h"
 
-struct protect;
 struct window_pool;
 struct quic_tls; /* what all connections share: our chain, key and trust */
 
@@ -32,14 +33,21 @@ struct quic_peer {
 	uint8_t *chain; /* owned */
 };
 
-/* A TLS session whose pointer is `conn_ref` (an ngtcp2_crypto_conn_ref).
+/* What TLS knows of its connection. */
+struct quic_tls_ref {
+	ngtcp2_crypto_conn_ref conn; /* first: ngtcp2 looks for it there */
+	struct protect_keys keys;
+};
+
+/* A TLS session whose pointer is `ref`.
  * `alpn` is required of the peer.  When the peer's certificate comes,
  * `checked` is called with the chain in wire form and the verdict is its
  * return value: non-zero ends the handshake. */
 typedef int quic_tls_check(void *conn_ref, const uint8_t *chain, size_t len);
 
 int quic_tls_session(gnutls_session_t *out, const struct quic_tls *t,
-		     bool is_server, const char *alpn, void *conn_ref);
+		     bool is_server, const char *alpn,
+		     struct quic_tls_ref *ref);
 /* Set once per process: which function checks (see quic.c). */
 void quic_tls_set_check(struct quic_tls *t, quic_tls_check *check);
 const struct credentials *quic_tls_credentials(const struct quic_tls *t);

@@ -65,15 +65,15 @@ void quic_stream_consumed(struct quic *q, int64_t id, size_t len)
 
 	if (q->state >= QUIC_CLOSING || len == 0)
 		return;
-	ngtcp2_conn_get_conn_info(q->conn, &info);
+	ngtcp2_conn_get_conn_info(quic_conn(q), &info);
 	credit = window_take(&q->window, len, QUIC_CONN_WINDOW_MAX, q->now,
 			     info.smoothed_rtt);
-	ngtcp2_conn_extend_max_offset(q->conn, credit);
+	ngtcp2_conn_extend_max_offset(quic_conn(q), credit);
 	s = find(q, id);
 	/* One that nobody reads must not hold up all others. */
 	if (s != NULL)
 		len = window_take(&s->window, len, q->window.size / 2, q->now,
 				  info.smoothed_rtt);
 	if (len > 0)
-		ngtcp2_conn_extend_max_stream_offset(q->conn, id, len);
+		ngtcp2_conn_extend_max_stream_offset(quic_conn(q), id, len);
 }

@@ -85,7 +85,7 @@ struct session *session_new(struct sessions *set, const struct udp_path *path)
 	s->control = -1;
 	s->asked = TIME_NEVER;
 	s->began = loop_now(set->loop);
-	s->last_heard = s->began;
+	s->last_heard = s->carried = s->began;
 	s->timer.fire = timer_fired;
 	s->settle.fire = settle_fired;
 	session_direct_init(s);

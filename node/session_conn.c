@@ -14,6 +14,11 @@ enum {
 	APP_ERROR_PROTOCOL = 1,
 };
 
+/* A session that has carried nothing for so long is put to sleep, if it has
+ * nothing to do for a while. */
+#define DOZE_NS (5 * NS_PER_S)
+#define NAP_NS  (100 * NS_PER_MS)
+
 void session_mark_batch(struct session *s)
 {
 	if (s->is_dirty)
@@ -505,6 +510,20 @@ static void put_batch(struct session *s)
 		session_send_failed(s, rv);
 }
 
+/* Where no circuit's packets pass, QUIC has a word to say every few seconds. */
+static void doze(struct session *s, nsec rest, nsec now)
+{
+	uint64_t n = s->n_packets_in + s->n_packets_out;
+
+	if (n != s->n_carried) {
+		s->n_carried = n;
+		s->carried = now;
+	}
+	if (s->state == SESSION_UP && now - s->carried >= DOZE_NS &&
+	    rest >= now + NAP_NS)
+		quic_sleep(s->quic);
+}
+
 void session_flush(struct session *s)
 {
 	nsec now = loop_now(s->set->loop);
@@ -528,9 +547,10 @@ void session_flush(struct session *s)
 	}
 	rest = quic_rest(s->quic, now);
 	look_again = check_health(s);
-	if (s->state != SESSION_ENDING)
-		loop_timer_set(s->set->loop, &s->timer,
-			       time_min(rest, look_again));
+	if (s->state == SESSION_ENDING)
+		return;
+	loop_timer_set(s->set->loop, &s->timer, time_min(rest, look_again));
+	doze(s, rest, now);
 }
 
 static void confirmed(void *ctx)

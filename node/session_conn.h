@@ -97,6 +97,11 @@ struct session {
 	uint64_t seal_seen; /* packets of both directions by then */
 	struct distrust seal_doubt;
 
+	/* How many it had carried when it was last looked at, and when that
+	 * became more. */
+	uint64_t n_carried;
+	nsec carried;
+
 	uint64_t n_sealed_in, n_sealed_out;
 	uint64_t n_bytes_in, n_bytes_out, n_packets_in, n_packets_out;
 	uint64_t n_direct_in, n_direct_out;

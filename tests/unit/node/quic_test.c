@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "node/protect_ops.h"
 #include "node/quic_conn.h"
 #include "proto/base/mem.h"
 #include "tests/support/quic_pair.h"
@@ -74,6 +75,99 @@ static void tls_is_freed_and_what_it_knew_is_kept(void **state)
 	exchange(p);
 	quic_pair_free(p);
 	quic_pair_free(other);
+}
+
+/* ---- asleep ---- */
+
+static void pass(struct quic_pair *p)
+{
+	for (int i = 0; i < 20; i++) {
+		p->now += 20 * NS_PER_MS;
+		quic_pair_run(p, NS_PER_MS);
+	}
+}
+
+static void fall_asleep(struct quic_pair_end *e)
+{
+	quic_sleep(e->quic);
+	assert_true(quic_mem_is_asleep(&e->quic->mem));
+	assert_int_equal(protect_n_at_work(&e->quic->ref.keys), 0);
+}
+
+static void a_sleeper_wakes_for_each_thing(void **state)
+{
+	struct quic_pair *p = connected(false);
+	struct quic *q = p->client.quic;
+	struct quic_measure before, after;
+
+	(void)state;
+	exchange(p);
+	pass(p);
+	quic_measure(q, &before);
+	for (int i = 0; i < 20; i++) {
+		fall_asleep(&p->client);
+		fall_asleep(&p->server);
+		quic_sleep(q); /* it does already */
+		assert_false(quic_is_server(q));
+		exchange(p);
+		pass(p);
+	}
+	fall_asleep(&p->client);
+	quic_measure(q, &after);
+	assert_int_equal(after.n_acked, before.n_acked + 20);
+	assert_int_equal(after.rtt_min, before.rtt_min);
+	assert_int_equal(after.n_lost, 0);
+	fall_asleep(&p->server); /* and ends so */
+	quic_pair_free(p);
+}
+
+static void keys_change_while_it_sleeps(void **state)
+{
+	struct quic_pair *p = connected(false);
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		exchange(p);
+		pass(p);
+		assert_int_equal(ngtcp2_conn_initiate_key_update(
+					 quic_conn(p->client.quic), p->now),
+				 0);
+		fall_asleep(&p->client);
+		fall_asleep(&p->server);
+		exchange(p);
+		pass(p);
+	}
+	quic_pair_free(p);
+}
+
+static void streams_go_on_after_sleep(void **state)
+{
+	struct quic_pair *p = connected(true);
+
+	(void)state;
+	p->client.stream = quic_open_bidi(p->client.quic);
+	for (uint64_t i = 1; i <= 3; i++) {
+		fall_asleep(&p->client);
+		fall_asleep(&p->server);
+		p->client.n_to_send = 300000;
+		for (int turns = 0; turns < 2000; turns++)
+			quic_pair_run(p, NS_PER_MS);
+		assert_int_equal(p->server.n_stream_bytes, i * 300000);
+	}
+	quic_pair_free(p);
+}
+
+static void nobody_sleeps_in_a_handshake(void **state)
+{
+	struct quic_pair *p = quic_pair_new(&(struct quic_pair_config){
+		.client = protect, .server = protect });
+
+	(void)state;
+	quic_sleep(p->client.quic);
+	assert_false(quic_mem_is_asleep(&p->client.quic->mem));
+	quic_pair_connect(p);
+	exchange(p);
+	quic_pair_free(p);
 }
 
 static void keys_change_without_tls(void **state)
@@ -326,6 +420,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tls_is_freed_and_what_it_knew_is_kept),
 		cmocka_unit_test(keys_change_without_tls),
+		cmocka_unit_test(a_sleeper_wakes_for_each_thing),
+		cmocka_unit_test(keys_change_while_it_sleeps),
+		cmocka_unit_test(streams_go_on_after_sleep),
+		cmocka_unit_test(nobody_sleeps_in_a_handshake),
 		cmocka_unit_test(what_tls_is_told_later_is_ignored),
 		cmocka_unit_test(what_is_not_taken_stops_at_the_windows_floor),
 		cmocka_unit_test(
