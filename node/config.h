@@ -63,6 +63,7 @@ struct config {
 		uint16_t flood_below; /* nodes */
 		enum protect_choice packet_protection;
 		uint16_t memory; /* MiB */
+		uint16_t spin;   /* us */
 		enum log_level log;
 	} node;
 	struct {

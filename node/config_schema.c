@@ -55,6 +55,11 @@ const struct config_key config_keys[] = {
 	  .max = 16384, .unit = "MiB",
 	  .help = "what peers may have us hold for apps that are slow, beyond "
 		  "256 KiB for each of them" },
+	{ "node", "spin", &config_number, AT(node.spin), .def = "0",
+	  .max = 10000, .unit = "us",
+	  .help = "look for packets so long after the last before sleeping; "
+		  "answers come sooner, at up to a whole core",
+	  .is_live = true },
 	{ "node", "log", &config_log_level, AT(node.log), .def = "info",
 	  .help = "what is logged", .is_live = true },
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
@@ -44,6 +45,12 @@ struct loop {
 	uv_poll_t timer_poll;
 
 	uint8_t *scratch;
+
+	/* While `idle` is started, libuv looks at the descriptors and does not
+	 * wait for them. */
+	uv_idle_t idle;
+	nsec spin, spin_until;
+	bool has_run; /* a callback, since the last turn's end */
 
 	bool is_waiting;     /* for the kernel to wake us */
 	nsec waiting, woken; /* since when, and when it last did */
@@ -89,14 +96,26 @@ static void woke(struct loop *l)
 		note_held_up(l, due > l->waiting ? due : l->waiting);
 }
 
-void loop_turn(struct loop *l)
+static void read_clock(struct loop *l)
 {
 	nsec now = clock_mono();
 
 	if (now > l->now)
 		l->now = now;
+}
+
+/* A turn begins, for whatever reason. */
+static void begin(struct loop *l)
+{
+	read_clock(l);
 	if (l->is_waiting)
 		woke(l);
+}
+
+void loop_turn(struct loop *l)
+{
+	begin(l);
+	l->has_run = true;
 }
 
 nsec loop_held_up(const struct loop *l)
@@ -236,7 +255,7 @@ static void timer_ready(uv_poll_t *poll, int status, int events)
 
 	(void)status;
 	(void)events;
-	loop_turn(l);
+	begin(l);
 	/* What came meanwhile is read before a timer takes it for missing: the
 	 * descriptor stays ready, and the next round begins at once. */
 	if (l->reads_first && !l->has_read) {
@@ -286,17 +305,48 @@ void loop_run_deferred(struct loop *l)
 	l->n_deferred = 0;
 }
 
+/* Who would run on this core goes first: it may well be who answers. */
+static void look_again(uv_idle_t *idle)
+{
+	(void)idle;
+	sched_yield();
+}
+
+bool loop_is_spinning(const struct loop *l)
+{
+	return uv_is_active((const uv_handle_t *)&l->idle) != 0;
+}
+
+/* Timers alone do not begin it: else a loop with a timer for each packet that
+ * it expects would never sleep. */
+static void spin_or_wait(struct loop *l)
+{
+	if (l->has_run)
+		l->spin_until = l->now + l->spin;
+	l->has_run = false;
+	if (l->now < l->spin_until)
+		uv_idle_start(&l->idle, look_again);
+	else
+		uv_idle_stop(&l->idle);
+}
+
+void loop_set_spin(struct loop *l, nsec spin)
+{
+	l->spin = spin;
+}
+
 static void turn_end(uv_prepare_t *prepare)
 {
 	struct loop *l = prepare->data;
 
-	loop_turn(l);
+	begin(l);
 	for (size_t i = 0; i < l->n_hooks; i++)
 		l->hooks[i].fn(l->hooks[i].ctx);
 	loop_run_deferred(l);
-	loop_turn(l);
+	read_clock(l);
 	note_held_up(l, l->woken);
 	arm_timer(l);
+	spin_or_wait(l);
 	l->is_waiting = true;
 	l->waiting = l->now;
 }
@@ -329,6 +379,7 @@ struct loop *loop_new(void)
 	uv_poll_start(&l->timer_poll, UV_READABLE, timer_ready);
 	uv_prepare_init(&l->uv, &l->prepare);
 	uv_prepare_start(&l->prepare, turn_end);
+	uv_idle_init(&l->uv, &l->idle);
 	l->scratch = scratch_new();
 	loop_turn(l);
 	l->woken = l->now;
@@ -355,6 +406,7 @@ void loop_free(struct loop *l)
 	loop_run_deferred(l);
 	uv_close((uv_handle_t *)&l->timer_poll, NULL);
 	uv_close((uv_handle_t *)&l->prepare, NULL);
+	uv_close((uv_handle_t *)&l->idle, NULL);
 	/* Lets every handle's close callback run. */
 	for (int i = 0; i < CLOSE_ROUNDS_MAX; i++) {
 		if (uv_run(&l->uv, UV_RUN_NOWAIT) == 0)

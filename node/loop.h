@@ -33,6 +33,12 @@ nsec loop_now(const struct loop *l);
  * own that were too long: what did not come meanwhile may just not have been
  * read. */
 nsec loop_held_up(const struct loop *l);
+/* After a turn that was not a timer's alone, look for so long whether there is
+ * more instead of sleeping: an answer that comes at once finds us awake.  0,
+ * as at first: sleep. */
+void loop_set_spin(struct loop *l, nsec spin);
+/* Whether the turn that has just ended will not sleep. */
+bool loop_is_spinning(const struct loop *l);
 /* Milliseconds since 1970, likewise. */
 uint64_t loop_wall_ms(const struct loop *l);
 

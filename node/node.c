@@ -463,6 +463,7 @@ int node_new(struct node **out, const struct config *config,
 		return rv;
 	}
 	n->started = loop_now(n->loop);
+	loop_set_spin(n->loop, config->node.spin * NS_PER_US);
 	watch_signals(n);
 	n->minute.fire = minute_fired;
 	loop_timer_set(n->loop, &n->minute, n->started + MINUTE_NS);
@@ -500,6 +501,7 @@ int node_reload(struct node *n, char *why, size_t why_cap)
 		free(fresh);
 		return rv;
 	}
+	loop_set_spin(n->loop, fresh->node.spin * NS_PER_US);
 	services_reload(n->services, fresh);
 	if (n->splicer != NULL)
 		splicer_set_on(n->splicer, fresh->tun.splice);

@@ -212,6 +212,172 @@ static void what_came_while_we_were_held_up_is_read_first(void **state)
 	close(r.fds[1]);
 }
 
+/* ---- spinning ---- */
+
+#define FOR_EVER (3600 * NS_PER_S)
+
+struct spinner {
+	struct timer timer;
+	struct loop *loop;
+	struct watch watch;
+	int fds[2];
+	bool is_read;
+	int n_turns, n_fired; /* since it was read; of its timers */
+	int n_tries;
+	uv_timer_t other;
+};
+
+static void take(struct watch *w, int events)
+{
+	struct spinner *s = container_of(w, struct spinner, watch);
+	char c;
+
+	(void)events;
+	assert_int_equal(read(s->fds[0], &c, 1), 1);
+	s->is_read = true;
+}
+
+static void spinner_open(struct spinner *s, nsec spin)
+{
+	s->loop = loop_new();
+	s->watch.ready = take;
+	assert_int_equal(pipe(s->fds), 0);
+	watch_start(s->loop, &s->watch, s->fds[0], UV_READABLE);
+	loop_set_spin(s->loop, spin);
+	loop_turn(s->loop);
+	/* Who sleeps or starves must not hold the tests up. */
+	alarm(60);
+}
+
+static void spinner_close(struct spinner *s)
+{
+	alarm(0);
+	watch_stop(&s->watch, NULL);
+	loop_free(s->loop);
+	close(s->fds[0]);
+	close(s->fds[1]);
+}
+
+static void come(struct spinner *s)
+{
+	assert_int_equal(write(s->fds[1], "x", 1), 1);
+}
+
+static void stop_at_many_turns(void *ctx)
+{
+	struct spinner *s = ctx;
+
+	if (s->is_read && ++s->n_turns == 1000)
+		loop_stop(s->loop);
+}
+
+static void it_looks_again_before_it_sleeps(void **state)
+{
+	struct spinner s = { 0 };
+
+	(void)state;
+	spinner_open(&s, FOR_EVER);
+	loop_on_turn_end(s.loop, stop_at_many_turns, &s);
+	come(&s);
+	loop_run(s.loop);
+	assert_int_equal(s.n_turns, 1000);
+	assert_true(loop_is_spinning(s.loop));
+	spinner_close(&s);
+}
+
+static void stop_at_both(struct spinner *s)
+{
+	if (++s->n_fired == 2)
+		loop_stop(s->loop);
+}
+
+static void own_timer(struct timer *t)
+{
+	struct spinner *s = container_of(t, struct spinner, timer);
+
+	assert_true(loop_is_spinning(s->loop));
+	stop_at_both(s);
+}
+
+static void other_timer(uv_timer_t *t)
+{
+	struct spinner *s = t->data;
+
+	loop_turn(s->loop);
+	assert_true(loop_is_spinning(s->loop));
+	stop_at_both(s);
+}
+
+static void timers_fire_meanwhile(void **state)
+{
+	struct spinner s = { .timer = { .fire = own_timer } };
+
+	(void)state;
+	spinner_open(&s, FOR_EVER);
+	come(&s);
+	while (!s.is_read)
+		uv_run(loop_uv(s.loop), UV_RUN_NOWAIT);
+	loop_timer_set(s.loop, &s.timer, loop_now(s.loop) + 2 * NS_PER_MS);
+	s.other.data = &s;
+	uv_timer_init(loop_uv(s.loop), &s.other);
+	uv_timer_start(&s.other, other_timer, 2, 0);
+	uv_run(loop_uv(s.loop), UV_RUN_NOWAIT);
+	loop_run(s.loop);
+	assert_int_equal(s.n_fired, 2);
+	uv_close((uv_handle_t *)&s.other, NULL);
+	spinner_close(&s);
+}
+
+/* Asks now and then, as nobody knows when we are let run. */
+static void stop_when_asleep(struct timer *t)
+{
+	struct spinner *s = container_of(t, struct spinner, timer);
+
+	if (loop_is_spinning(s->loop) && ++s->n_tries < 100)
+		loop_timer_set(s->loop, t, loop_now(s->loop) + 20 * NS_PER_MS);
+	else
+		loop_stop(s->loop);
+}
+
+static void it_sleeps_when_nothing_comes(void **state)
+{
+	struct spinner s = { .timer = { .fire = stop_when_asleep } };
+
+	(void)state;
+	spinner_open(&s, NS_PER_MS);
+	come(&s);
+	loop_timer_set(s.loop, &s.timer, loop_now(s.loop) + 20 * NS_PER_MS);
+	loop_run(s.loop);
+	assert_true(s.is_read);
+	assert_true(s.n_tries < 100);
+	spinner_close(&s);
+}
+
+static void fire_thrice(struct timer *t)
+{
+	struct spinner *s = container_of(t, struct spinner, timer);
+
+	assert_false(loop_is_spinning(s->loop));
+	if (++s->n_fired == 3)
+		loop_stop(s->loop);
+	else
+		loop_timer_set(s->loop, t, loop_now(s->loop) + NS_PER_MS);
+}
+
+static void timers_alone_do_not_keep_it_awake(void **state)
+{
+	struct spinner s = { .timer = { .fire = fire_thrice } };
+
+	(void)state;
+	spinner_open(&s, 0);
+	uv_run(loop_uv(s.loop), UV_RUN_NOWAIT);
+	loop_set_spin(s.loop, FOR_EVER);
+	loop_timer_set(s.loop, &s.timer, loop_now(s.loop) + NS_PER_MS);
+	loop_run(s.loop);
+	assert_int_equal(s.n_fired, 3);
+	spinner_close(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +387,10 @@ int main(void)
 		cmocka_unit_test(what_is_deferred_runs_once_when_the_turn_ends),
 		cmocka_unit_test(time_moves_when_it_is_read_and_never_back),
 		cmocka_unit_test(what_came_while_we_were_held_up_is_read_first),
+		cmocka_unit_test(it_looks_again_before_it_sleeps),
+		cmocka_unit_test(timers_fire_meanwhile),
+		cmocka_unit_test(it_sleeps_when_nothing_comes),
+		cmocka_unit_test(timers_alone_do_not_keep_it_awake),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
