@@ -6,6 +6,10 @@ enum {
 	/* Big enough for an inner packet of TUN_MTU_MIN on any circuit: what
 	 * does not fit goes in two parts. */
 	PACKET_MIN = TUN_MTU_MIN + CHANNEL_OVERHEAD,
+	/* What keeps two daemons of one machine busy, and four; what is more
+	 * only waits, and all else behind it. */
+	CROWD_HOP_BYTES = 512 << 10,
+	CROWD_BYTES = 3 << 19,
 };
 
 /* That stays as it is for the life of a circuit, so the router is asked at the
@@ -232,6 +236,8 @@ static void write_streams(struct channel *c)
 	uint8_t packet[CIRCUIT_MTU_MAX];
 	size_t cap = channel_packet_max(c);
 
+	quic_set_crowd(c->quic,
+		       c->direct.is_open ? CROWD_HOP_BYTES : CROWD_BYTES);
 	while (channel_has_room(c)) {
 		uint8_t *out;
 		uint8_t ecn;

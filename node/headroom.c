@@ -28,10 +28,17 @@ static void end_round(struct headroom *h, const struct headroom_path *p)
 	h->round_rtt = 0;
 }
 
+static bool is_crowded(const struct headroom_path *p)
+{
+	return p->rtt > 2 * p->rtt_min + HEADROOM_CROWD_NS &&
+	       p->rtt < HEADROOM_FAR_NS;
+}
+
 void headroom_look(struct headroom *h, const struct headroom_path *p)
 {
 	if (p->rtt_min < HEADROOM_RTT_NS) {
 		h->is_long = h->is_on = false;
+		h->is_crowded = is_crowded(p);
 		return;
 	}
 	if (!h->is_long)

@@ -12,6 +12,10 @@
  * Where a queue stays on the way nevertheless, the path carries less than it
  * did: the whole window is used for some rounds, so that BBR learns of it.
  *
+ * On a short path what is in flight stands in queues of the two hosts, for far
+ * longer than the path itself takes: the window is many times what it carries.
+ * While such a queue is seen only some of it is used.
+ *
  * Pure: the caller says what the window is, and tells BBR.
  */
 #pragma once
@@ -23,6 +27,10 @@
 
 /* Below this a loss is repaired so soon that nothing is gained. */
 #define HEADROOM_RTT_NS (3 * NS_PER_MS)
+/* A short path is crowded from twice its round trip and this on, up to where it
+ * may be another path by now. */
+#define HEADROOM_CROWD_NS (300 * NS_PER_US)
+#define HEADROOM_FAR_NS   (5 * NS_PER_MS)
 /* A queue, if each packet of a round was later than half a round trip and
  * this. */
 #define HEADROOM_QUEUE_NS (10 * NS_PER_MS)
@@ -46,6 +54,7 @@ struct headroom_path {
 struct headroom {
 	bool is_long; /* the path: what is written counts */
 	bool is_on;
+	bool is_crowded;  /* a short one: less may be in flight than else */
 	uint64_t written; /* bytes that ever were in flight */
 	uint64_t told;    /* so many of them have left while what BBR was told
 			     last still holds */

@@ -234,10 +234,10 @@ size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
 
 	q->now = now;
 	pause_if_due(q, now);
-	if (!q->headroom.is_long)
-		return write_packet(q, true, path, ecn, out, cap, now);
 	/* What a session itself says is little. */
-	may = !q->config.is_channel || quic_headroom_allows(q);
+	may = !q->config.is_channel || quic_headroom_allows_streams(q);
+	if (!q->headroom.is_long)
+		return write_packet(q, may, path, ecn, out, cap, now);
 	before = quic_in_flight(q);
 	len = write_packet(q, may, path, ecn, out, cap, now);
 	headroom_wrote(&q->headroom, before, quic_in_flight(q));

@@ -118,6 +118,10 @@ bool quic_is_marked(const struct quic *q);
  * be NULL) is where it is to go. */
 size_t quic_write(struct quic *q, ngtcp2_path *path, uint8_t *ecn, uint8_t *out,
 		  size_t cap, nsec now);
+/* Data of streams waits while more than so many bytes are in flight and stand
+ * in queues at that (headroom.h).  Of a channel; from the start there is no
+ * limit. */
+void quic_set_crowd(struct quic *q, uint64_t bytes);
 
 /* Writes one DATAGRAM of `n` vectors.  *accepted tells if it is in the packet
  * (a packet without it may come first); returns the packet's length. */

@@ -56,8 +56,9 @@ struct quic {
 	bool has_data; /* in the packet that was read last */
 	struct headroom headroom;
 	unsigned n_unlooked; /* packets of a short path */
-	size_t burst;        /* written since the last pause of pacing */
-	bool is_waiting;     /* something could not be written in this turn */
+	uint64_t crowd_bytes;
+	size_t burst;    /* written since the last pause of pacing */
+	bool is_waiting; /* something could not be written in this turn */
 };
 
 /* To do something with it. */
@@ -80,6 +81,8 @@ void quic_windows_free(struct quic *q);
  * must wait for an acknowledgement. */
 void quic_headroom_look(struct quic *q);
 bool quic_headroom_allows(struct quic *q);
+/* Likewise for data of streams, which may wait for longer. */
+bool quic_headroom_allows_streams(struct quic *q);
 /* Around each write: what is in flight. */
 uint64_t quic_in_flight(const struct quic *q);
 

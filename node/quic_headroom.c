@@ -22,6 +22,18 @@ uint64_t quic_in_flight(const struct quic *q)
 	return path_of(q).in_flight;
 }
 
+bool quic_headroom_allows_streams(struct quic *q)
+{
+	if (q->headroom.is_crowded)
+		return quic_in_flight(q) < q->crowd_bytes;
+	return quic_headroom_allows(q);
+}
+
+void quic_set_crowd(struct quic *q, uint64_t bytes)
+{
+	q->crowd_bytes = bytes;
+}
+
 /* A write which has no room for a packet: ngtcp2 takes it that there is nothing
  * to send.  Not while a packet is begun, which it would end. */
 static void tell(struct quic *q, const struct headroom_path *p)

@@ -85,6 +85,7 @@ static struct quic *quic_new(struct quic_table *table,
 {
 	struct quic *q = mem_new(q);
 
+	q->crowd_bytes = UINT64_MAX;
 	quic_mem_init(&q->mem);
 	q->table = table;
 	q->config = *config;

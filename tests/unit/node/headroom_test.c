@@ -83,6 +83,32 @@ static void a_short_path_has_all_of_it(void **state)
 	assert_int_equal(fill(&f), CWND);
 }
 
+static void a_short_path_on_which_packets_stand_is_crowded(void **state)
+{
+	const nsec rtt = NS_PER_MS;
+	const nsec crowd = 2 * rtt + HEADROOM_CROWD_NS;
+	struct flow f = begin(rtt);
+
+	(void)state;
+	assert_false(f.h.is_crowded);
+	f.p.rtt = crowd;
+	look(&f);
+	assert_false(f.h.is_crowded);
+	f.p.rtt = crowd + 1;
+	look(&f);
+	assert_true(f.h.is_crowded);
+	/* Another path, as likely as not. */
+	f.p.rtt = HEADROOM_FAR_NS;
+	look(&f);
+	assert_false(f.h.is_crowded);
+	f.p.rtt = crowd + 1;
+	look(&f);
+	f.p.rtt_min = HEADROOM_RTT_NS;
+	look(&f);
+	assert_false(f.h.is_crowded);
+	assert_true(f.h.is_long);
+}
+
 static void of_a_long_one_half_is_filled(void **state)
 {
 	struct flow f = begin(RTT);
@@ -190,6 +216,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_short_path_has_all_of_it),
+		cmocka_unit_test(
+			a_short_path_on_which_packets_stand_is_crowded),
 		cmocka_unit_test(of_a_long_one_half_is_filled),
 		cmocka_unit_test(what_it_cannot_be_told_of_waits),
 		cmocka_unit_test(what_it_hears_in_a_pause_does_not_count),
