@@ -154,7 +154,7 @@ static const struct field session_fields[] = {
 	F(gone),           F(icmp),
 	F(icmp_strange),   F(seal_bad),
 	F(seal_seen),      F(seal_unknown),
-	F(seal_doubted),
+	F(seal_doubted),   F(seal_unmarkable),
 };
 #undef F
 

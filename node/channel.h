@@ -67,7 +67,7 @@ void channels_receive(struct channels *set, circuit_no c,
  * channels' table. */
 void channels_receive_direct(struct channels *set, struct quic *q,
 			     const struct udp_path *path, const uint8_t *data,
-			     size_t len);
+			     size_t len, bool is_marked);
 /* One for nobody, from the peer of `s`: see session_events. */
 size_t channels_receive_stray(struct channels *set, session_no s,
 			      const uint8_t *data, size_t len, uint8_t *out,

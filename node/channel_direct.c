@@ -93,7 +93,7 @@ static const struct relay_hop *circuit_from(struct channel *c,
 
 void channels_receive_direct(struct channels *set, struct quic *q,
 			     const struct udp_path *path, const uint8_t *data,
-			     size_t len)
+			     size_t len, bool is_marked)
 {
 	struct channel *c = quic_ctx(q);
 	ngtcp2_path own = channel_path(c);
@@ -112,7 +112,8 @@ void channels_receive_direct(struct channels *set, struct quic *q,
 	}
 	hop = *from;
 	channel_mark(c);
-	if (!quic_read(q, &own, 0, data, len, loop_now(set->loop))) {
+	if (!quic_read(q, &own, is_marked ? NGTCP2_ECN_CE : NGTCP2_ECN_NOT_ECT,
+		       data, len, loop_now(set->loop))) {
 		set->counters.n_direct_bad++;
 		return;
 	}

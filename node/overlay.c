@@ -86,6 +86,9 @@ static void session_packet(void *ctx, session_no s, const struct packet *p,
 		header[1] = (uint8_t)(word >> 16);
 		header[2] = (uint8_t)(word >> 8);
 		header[3] = (uint8_t)word;
+		/* The link may have marked it. */
+		if (p->is_marked)
+			packet_mark(header);
 		sessions_send_packet(
 			o->sessions, hop.session,
 			&(struct session_packet){ .label = hop.label,
@@ -111,11 +114,11 @@ static void session_writable(void *ctx, session_no s)
 
 static void session_direct(void *ctx, struct quic *q,
 			   const struct udp_path *path, const uint8_t *data,
-			   size_t len)
+			   size_t len, bool is_marked)
 {
 	struct overlay *o = ctx;
 
-	channels_receive_direct(o->channels, q, path, data, len);
+	channels_receive_direct(o->channels, q, path, data, len, is_marked);
 }
 
 static size_t session_stray(void *ctx, session_no s, const uint8_t *data,

@@ -69,7 +69,7 @@ struct session_events {
 	/* A packet with a short header came on `path`, for a connection of the
 	 * table beside that of the sessions. */
 	void (*direct)(void *ctx, struct quic *q, const struct udp_path *path,
-		       const uint8_t *data, size_t len);
+		       const uint8_t *data, size_t len, bool is_marked);
 	/* The same for nobody, from where this session's peer is: it may tell
 	 * that a channel is gone there.  Writes what to answer; 0: nothing. */
 	size_t (*stray)(void *ctx, session_no s, const uint8_t *data,
@@ -172,7 +172,8 @@ struct session_counters {
 		n_stream_unexpected, n_packet_bad, n_queue_full, n_queue_late,
 		n_queue_marked, n_too_big, n_control_overflow, n_dead, n_cut,
 		n_direct_doubted, n_moved, n_gone, n_icmp, n_icmp_strange,
-		n_seal_bad, n_seal_seen, n_seal_unknown, n_seal_doubted;
+		n_seal_bad, n_seal_seen, n_seal_unknown, n_seal_doubted,
+		n_seal_unmarkable;
 	uint64_t n_msg[MSG_VERDICTS];
 };
 const struct session_counters *sessions_counters(struct sessions *set);

@@ -193,7 +193,7 @@ void session_received(void *ctx, const struct udp_path *path, uint8_t ecn,
 	struct session *s;
 
 	if (seal_is(data, len)) {
-		session_sealed_received(set, data, len);
+		session_sealed_received(set, ecn, data, len);
 		return;
 	}
 	switch (quic_table_find(set->table, data, len, &quic, &hd, &vc)) {
@@ -209,7 +209,8 @@ void session_received(void *ctx, const struct udp_path *path, uint8_t ecn,
 		send_version_negotiation(set, path, &vc);
 		return;
 	case QUIC_BESIDE:
-		set->events->direct(set->ctx, quic, path, data, len);
+		set->events->direct(set->ctx, quic, path, data, len,
+				    ecn == NGTCP2_ECN_CE);
 		return;
 	case QUIC_RESET:
 		handle_stray(set, path, data, len);

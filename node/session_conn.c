@@ -270,7 +270,8 @@ static void streams_allowed(void *ctx)
 
 /* ---- circuit packets ---- */
 
-void session_packet_came(struct session *s, const uint8_t *data, size_t len)
+void session_packet_came(struct session *s, const uint8_t *data, size_t len,
+			 bool is_marked)
 {
 	struct packet p;
 
@@ -278,13 +279,17 @@ void session_packet_came(struct session *s, const uint8_t *data, size_t len)
 		s->set->counters.n_packet_bad++;
 		return;
 	}
+	if (is_marked && p.part == PACKET_WHOLE)
+		p.is_marked = true;
 	s->n_packets_in++;
 	s->set->events->packet(s->set->ctx, s->no, &p, data, len);
 }
 
 static uint64_t datagram(void *ctx, const uint8_t *data, size_t len)
 {
-	session_packet_came(ctx, data, len);
+	struct session *s = ctx;
+
+	session_packet_came(s, data, len, quic_is_marked(s->quic));
 	return 0;
 }
 
@@ -306,6 +311,7 @@ static bool write_now(struct session *s, const ngtcp2_vec *vec, size_t n)
 		if (len == 0)
 			return accepted;
 		s->n_bytes_out += len;
+		s->ecn = ecn;
 		udp_batch_add(s->set->udp, s->batch, &s->path, ecn, len);
 	}
 	return true;
@@ -408,6 +414,7 @@ static void write_rest(struct session *s)
 			memcpy(&path.remote, ps.path.remote.addr,
 			       ps.path.remote.addrlen);
 		s->n_bytes_out += len;
+		s->ecn = ecn;
 		udp_batch_add(s->set->udp, s->batch, &path, ecn, len);
 	}
 }

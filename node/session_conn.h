@@ -73,6 +73,7 @@ struct session {
 	struct relay_queue *queue; /* made when a packet has to wait */
 	struct udp_batch *batch;
 	bool is_dirty, wants_quic;
+	uint8_t ecn; /* how its last packet of QUIC's left */
 	struct session *next_dirty;
 
 	/* direct packets */
@@ -139,8 +140,10 @@ void session_mark_batch(struct session *s);
 void session_flush(struct session *s);
 void session_send(struct session *s, const struct msg *m);
 void session_up(struct session *s);
-/* A circuit packet, header and all; borrowed for the call. */
-void session_packet_came(struct session *s, const uint8_t *data, size_t len);
+/* A circuit packet, header and all; borrowed for the call.  Is it marked, what
+ * it came in has met congestion on the link. */
+void session_packet_came(struct session *s, const uint8_t *data, size_t len,
+			 bool is_marked);
 enum session_verdict session_send_packet(struct session *s,
 					 const struct session_packet *p);
 void session_free_buffers(struct session *s);
@@ -170,8 +173,8 @@ bool session_seals(struct session *s);
 void session_seal_counted(struct session *s, uint64_t n_sent, uint64_t n_came);
 /* Into the batch; false: it could not be sealed. */
 bool session_seal(struct session *s, const ngtcp2_vec *vec, size_t n);
-void session_sealed_received(struct sessions *set, const uint8_t *data,
-			     size_t len);
+void session_sealed_received(struct sessions *set, uint8_t ecn,
+			     const uint8_t *data, size_t len);
 
 /* session_death.c */
 /* Asks for a sign of life: it must answer soon, or it is dead. */

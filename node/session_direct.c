@@ -158,7 +158,8 @@ void session_beside_sent(struct session *s, size_t len)
 	nsec now = loop_now(set->loop);
 
 	session_mark_batch(s);
-	udp_batch_add(set->udp, s->batch, &s->path, 0, len);
+	/* QUIC has found out whether the path carries marks. */
+	udp_batch_add(set->udp, s->batch, &s->path, s->ecn, len);
 	s->n_since_sample++;
 	s->n_bytes_out += len;
 	s->last_load = now;

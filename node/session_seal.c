@@ -169,10 +169,11 @@ static struct session *session_for(const struct sessions *set,
 								      : NULL;
 }
 
-void session_sealed_received(struct sessions *set, const uint8_t *data,
-			     size_t len)
+void session_sealed_received(struct sessions *set, uint8_t ecn,
+			     const uint8_t *data, size_t len)
 {
 	struct session *s = session_for(set, data, len);
+	bool is_marked = ecn == NGTCP2_ECN_CE;
 	uint8_t text[UDP_PAYLOAD_MAX];
 	size_t n = 0;
 
@@ -193,5 +194,10 @@ void session_sealed_received(struct sessions *set, const uint8_t *data,
 	session_heard(s);
 	s->n_bytes_in += len;
 	s->n_sealed_in++;
-	session_packet_came(s, text, n);
+	/* RFC 6040 4.2: nobody else would hear of it. */
+	if (is_marked && n >= LABEL_BYTES && !packet_mark(text)) {
+		set->counters.n_seal_unmarkable++;
+		return;
+	}
+	session_packet_came(s, text, n, false);
 }

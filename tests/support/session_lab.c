@@ -61,6 +61,7 @@ static void packet(void *ctx, session_no s, const struct packet *p,
 	(void)raw;
 	e->last_len = len;
 	e->n_packets++;
+	e->n_marked += p->is_marked;
 	if (p->label != 77)
 		e->other_at = e->n_packets;
 }

@@ -14,6 +14,7 @@ struct session_end { /* a node, and what it was told */
 	struct sessions *sessions;
 	union endpoint at;
 	int n_up, n_down, n_messages, n_packets, n_writable;
+	int n_marked; /* of the packets */
 	session_no last;
 	uint8_t last_error;
 	struct node_id last_peer;

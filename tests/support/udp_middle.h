@@ -1,6 +1,8 @@
 /* Somebody on the wire between two nodes, as a NAT or an attacker would be: one
  * node dials `at`, the other sees what comes from another port of ours.  What
- * passes can be looked at, kept, lost, and sent again. */
+ * passes can be looked at, kept, lost, and sent again; its ECN mark passes,
+ * too.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -27,6 +29,11 @@ typedef bool udp_middle_judge(void *ctx, bool is_forth, const uint8_t *data,
 			      size_t len);
 /* False: the packet is lost.  NULL: all pass. */
 void udp_middle_watch(struct udp_middle *m, udp_middle_judge *judge, void *ctx);
+/* How the packet was marked that is judged now. */
+uint8_t udp_middle_ecn(const struct udp_middle *m);
+/* As a full router: what is not dropped is marked, whatever its sender knows of
+ * marks. */
+void udp_middle_congest(struct udp_middle *m, bool is_congested);
 /* To the node that is dialled: from where all came, or from elsewhere. */
 void udp_middle_inject(struct udp_middle *m, bool is_elsewhere,
 		       const uint8_t *data, size_t len);

@@ -1,5 +1,6 @@
 /* Packets of a channel past the session: two neighbours, and somebody on the
  * wire between them (overlay_lab.h, udp_middle.h). */
+#include <ngtcp2/ngtcp2.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,6 +32,7 @@ struct wire { /* between A, who dials, and B */
 	uint8_t session_cid[WAYS][CID_BYTES];
 	bool has_session_cid[WAYS];
 	size_t n_direct[WAYS], n_long, n_lost_back;
+	size_t n_ect;                    /* of the direct ones, forth */
 	uint8_t kept[MIDDLE_KEPT_BYTES]; /* a direct packet of A's */
 	size_t n_kept;
 };
@@ -64,8 +66,10 @@ static bool pass(void *ctx, bool is_forth, const uint8_t *data, size_t len)
 	if (memcmp(w->session_cid[way], data + 1, CID_BYTES) == 0)
 		return true;
 	w->n_direct[way]++;
-	if (is_forth)
+	if (is_forth) {
+		w->n_ect += udp_middle_ecn(w->middle) == NGTCP2_ECN_ECT_0;
 		keep(w, data, len);
+	}
 	return !w->loses_direct[way];
 }
 
@@ -169,6 +173,37 @@ static void a_stream_to_a_neighbour_goes_past_the_session(void **state)
 	/* Path tests would see a loss otherwise. */
 	quiet = &w;
 	lab_run_until(w.lab, counts_agree);
+	wire_end(&w);
+}
+
+static size_t n_awaited;
+
+static bool b_has_awaited(struct lab *lab)
+{
+	return lab->n[1].n_packets >= n_awaited;
+}
+
+/* And say before that they may be. */
+static void they_are_marked_by_a_full_router(void **state)
+{
+	static const uint8_t packet[700] = { 0x60 };
+	struct wire w;
+	size_t mtu;
+
+	(void)state;
+	wire_open(&w, NULL);
+	echo_bulk(&w);
+	assert_int_equal(w.n_ect, w.n_direct[FORTH]);
+	udp_middle_congest(w.middle, true);
+	for (n_awaited = 1; n_awaited <= 40; n_awaited++) {
+		assert_int_equal(dest_packet(w.lab->n[0].overlay->dests,
+					     lab_id(w.lab, 1), packet,
+					     sizeof packet, &mtu),
+				 DEST_SENT);
+		lab_run_until(w.lab, b_has_awaited);
+	}
+	/* Of 16 one is told. */
+	assert_int_equal(w.lab->n[1].n_marked, 2);
 	wire_end(&w);
 }
 
@@ -418,6 +453,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_stream_to_a_neighbour_goes_past_the_session),
+		cmocka_unit_test(they_are_marked_by_a_full_router),
 		cmocka_unit_test(nothing_does_unless_both_ends_say_so),
 		cmocka_unit_test(nothing_does_over_a_relay),
 		cmocka_unit_test(what_comes_from_another_address_is_refused),
