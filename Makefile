@@ -66,7 +66,9 @@ GEN_O   := $(GEN_C:.c=.o)
 # In one object of its own, so that a commit compiles nothing else anew.
 VERSION_O := $(B)/gen/version.o
 
-objs = $(patsubst %.c,$(B)/%.o,$(sort $(wildcard $1/*.c)))
+# A layer is a folder and those inside it, but for what is a layer itself.
+dirs = $1 $(filter-out proto/base,$(patsubst %/,%,$(wildcard $1/*/)))
+objs = $(patsubst %.c,$(B)/%.o,$(sort $(foreach d,$1,$(wildcard $d/*.c))))
 libs = $(foreach l,$(below.$1),$(B)/lib$l.a)
 COMMANDS := qanatd qanat
 BINS     := $(COMMANDS:%=$(B)/%)
@@ -88,7 +90,7 @@ deps:
 ordered = $(filter %.o,$1) $(filter %libfake.a,$1) $(filter-out %.o %libfake.a,$1)
 
 define layer
-$(B)/lib$1.a: $(call objs,$(dir.$1)) $(if $(filter proto,$1),$(GEN_O))
+$(B)/lib$1.a: $(call objs,$(call dirs,$(dir.$1))) $(if $(filter proto,$1),$(GEN_O))
 	$$(call say,AR,$$@)
 	$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
 $(B)/tests/unit/$1/%_test: $(B)/tests/unit/$1/%_test.o $(B)/libsupport.a $(call libs,$1) | $(VERSION_O)

@@ -4,10 +4,10 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#include "circuit/answer.h"
+#include "circuit/probe/answer.h"
 #include "circuit/core.h"
 #include "circuit/path.h"
-#include "circuit/pathtest.h"
+#include "circuit/hold/pathtest.h"
 #include "proto/base/mem.h"
 
 struct router *router_new(const struct router_config *config, nsec now)

@@ -5,7 +5,7 @@
  * belongs to a member: a good beacon is only a hint whom to dial, and the
  * session proves the rest.
  *
- * Pure.  How the caller drives it, with node/lan.h for the sockets:
+ * Pure.  How the caller drives it, with node/peers/lan.h for the sockets:
  *   sending    beacon_clock_due() when beacon_clock_deadline() has come: if
  *              true, write one beacon for each place to send to (each with a
  *              nonce of its own, as a receiver takes each only once)

@@ -13,7 +13,7 @@
  *                `has_id`, nobody else will do.  Answer with dialer_handle_up()
  *                and then peers_handle_session_up() (dialled = d.peer), or with
  *                dialer_handle_failed()
- *   DIAL_RESOLVE look `host` up (node/resolve.h); answer with
+ *   DIAL_RESOLVE look `host` up (node/peers/resolve.h); answer with
  *                dialer_handle_resolved()
  *   DIAL_CANCEL  give the handshake up; no answer is expected
  * Answers to a dial that is over are ignored.

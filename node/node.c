@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "node/api_handlers.h"
-#include "node/echo.h"
+#include "node/api/api_handlers.h"
+#include "node/service/echo.h"
 #include "node/node_parts.h"
-#include "node/tun_link.h"
+#include "node/tun/tun_link.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/base/version.h"

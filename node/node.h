@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "node/config.h"
+#include "node/config/config.h"
 
 struct node;
 

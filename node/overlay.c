@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/window.h"
+#include "node/quic/window.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/base/view.h"

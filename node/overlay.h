@@ -12,11 +12,11 @@
 #include <stdint.h>
 
 #include "circuit/router.h"
-#include "node/channel.h"
-#include "node/dest.h"
-#include "node/loop.h"
-#include "node/session.h"
-#include "node/trace.h"
+#include "node/channel/channel.h"
+#include "node/channel/dest.h"
+#include "node/io/loop.h"
+#include "node/session/session.h"
+#include "node/api/trace.h"
 #include "proto/cert.h"
 
 struct overlay_events {

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/config.h"
+#include "node/config/config.h"
 #include "node/node.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "node/overlay.h"
-#include "node/protect.h"
-#include "node/window.h"
+#include "node/quic/protect.h"
+#include "node/quic/window.h"
 #include "proto/base/mem.h"
 #include "tests/support/bench_tool.h"
 #include "tests/support/certs.h"

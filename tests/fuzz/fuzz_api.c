@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/api_body.h"
+#include "node/api/api_body.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

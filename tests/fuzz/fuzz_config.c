@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/config.h"
+#include "node/config/config.h"
 #include "proto/base/mem.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/protect.h"
-#include "node/quic_seen.h"
-#include "node/seal.h"
+#include "node/quic/protect.h"
+#include "node/quic/quic_seen.h"
+#include "node/quic/seal.h"
 #include "proto/base/be.h"
 #include "proto/base/mem.h"
 #include "tests/support/check.h"

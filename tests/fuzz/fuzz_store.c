@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/store_check.h"
-#include "node/store_db.h"
-#include "node/store_queue.h"
+#include "node/store/store_check.h"
+#include "node/store/store_db.h"
+#include "node/store/store_queue.h"
 #include "proto/base/mem.h"
 #include "proto/base/view.h"
 #include "tests/support/check.h"

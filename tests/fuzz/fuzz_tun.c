@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/tun_ip.h"
+#include "node/tun/tun_ip.h"
 #include "proto/limits.h"
 
 #define NOW (1000 * NS_PER_S)

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "node/tun_offload.h"
+#include "node/tun/tun_offload.h"
 
 static void cut(const uint8_t *data, size_t len)
 {

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "node/tun_splice.h"
+#include "node/splice/tun_splice.h"
 
 enum {
 	IP6 = 40,

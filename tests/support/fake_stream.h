@@ -1,14 +1,14 @@
-/* node/stream.h and node/dest.h without a network, for tests of what stands
- * on them.  A program that refers to anything here gets these definitions
- * instead of the real ones (its archive comes first).
+/* node/channel/stream.h and node/channel/dest.h without a network, for tests of
+ * what stands on them.  A program that refers to anything here gets these
+ * definitions instead of the real ones (its archive comes first).
  *
  * A fake stream lives until fake_dests_free() or fake_stream_free(), so that a
  * test can look at it after its end.
  */
 #pragma once
 
-#include "node/dest.h"
-#include "node/stream.h"
+#include "node/channel/dest.h"
+#include "node/channel/stream.h"
 
 #define FAKE_STREAMS_MAX 1200
 #define FAKE_PACKETS_MAX 256

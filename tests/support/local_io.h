@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "node/loop.h"
+#include "node/io/loop.h"
 #include "proto/endpoint.h"
 
 #define WAIT_S 5

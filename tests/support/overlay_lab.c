@@ -9,8 +9,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "node/protect.h"
-#include "node/window.h"
+#include "node/quic/protect.h"
+#include "node/quic/window.h"
 #include "proto/base/mem.h"
 #include "tests/support/local_io.h"
 #include "tests/support/overlay_lab.h"

@@ -1,7 +1,7 @@
 /* Every backend of packet protection that is here. */
 #pragma once
 
-#include "node/protect.h"
+#include "node/quic/protect.h"
 
 /* How many; those that are not here are told.  protect_free() is the caller's.
  */

@@ -1,7 +1,7 @@
 /* A backend of packet protection that counts the keys which are made of it. */
 #pragma once
 
-#include "node/protect_ops.h"
+#include "node/quic/protect_ops.h"
 
 struct counted_protect {
 	struct protect protect; /* to be used in place of the real one */

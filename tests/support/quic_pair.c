@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "node/quic_conn.h"
+#include "node/quic/quic_conn.h"
 #include "proto/base/mem.h"
 
 enum {

@@ -2,9 +2,9 @@
  * one writes the other reads, in order, half a round trip later. */
 #pragma once
 
-#include "node/protect.h"
-#include "node/quic.h"
-#include "node/quic_table.h"
+#include "node/quic/protect.h"
+#include "node/quic/quic.h"
+#include "node/quic/quic_table.h"
 #include "tests/support/certs.h"
 
 #define QUIC_PAIR_TRIP_NS (100 * NS_PER_US)

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "circuit/core.h"
-#include "circuit/record_table.h"
-#include "circuit/tree.h"
+#include "circuit/record/record_table.h"
+#include "circuit/tree/tree.h"
 #include "tests/support/small_mesh.h"
 
 #define LAB_NODES 24

@@ -2,8 +2,8 @@
  * one loop. */
 #pragma once
 
-#include "node/protect.h"
-#include "node/session.h"
+#include "node/quic/protect.h"
+#include "node/session/session.h"
 #include "tests/support/certs.h"
 
 struct session_end { /* a node, and what it was told */

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "node/loop.h"
+#include "node/io/loop.h"
 #include "proto/endpoint.h"
 
 enum {

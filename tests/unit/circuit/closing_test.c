@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "circuit/core.h"
-#include "circuit/success.h"
+#include "circuit/neighbour/success.h"
 #include "proto/base/mem.h"
 #include "tests/support/forge.h"
 #include "tests/support/small_mesh.h"

@@ -4,7 +4,7 @@
 
 #include <cmocka.h>
 
-#include "circuit/codel.h"
+#include "circuit/relay/codel.h"
 #include "proto/base/mem.h"
 
 static const struct codel_config config = { 5 * NS_PER_MS, 100 * NS_PER_MS };

@@ -10,9 +10,9 @@
 #include <cmocka.h>
 
 #include "circuit/core.h"
-#include "circuit/hold_inside.h"
+#include "circuit/hold/hold_inside.h"
 #include "circuit/path.h"
-#include "circuit/success.h"
+#include "circuit/neighbour/success.h"
 #include "proto/base/mem.h"
 #include "tests/support/flow.h"
 #include "tests/support/forge.h"

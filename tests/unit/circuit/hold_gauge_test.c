@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "circuit/hold_gauge.h"
+#include "circuit/hold/hold_gauge.h"
 #include "proto/base/mem.h"
 
 #define READINGS 5

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <uthash.h>
 
-#include "circuit/label.h"
+#include "circuit/relay/label.h"
 #include "proto/base/mem.h"
 #include "proto/limits.h"
 #include "proto/packet.h"

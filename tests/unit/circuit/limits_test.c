@@ -10,12 +10,12 @@
 #include <cmocka.h>
 
 #include "circuit/core.h"
-#include "circuit/hold_inside.h"
-#include "circuit/pathtest.h"
-#include "circuit/rounds.h"
-#include "circuit/seek_inside.h"
-#include "circuit/seen.h"
-#include "circuit/tree_inside.h"
+#include "circuit/hold/hold_inside.h"
+#include "circuit/hold/pathtest.h"
+#include "circuit/search/rounds.h"
+#include "circuit/search/seek_inside.h"
+#include "circuit/probe/seen.h"
+#include "circuit/tree/tree_inside.h"
 #include "proto/base/mem.h"
 #include "tests/support/forge.h"
 #include "tests/support/small_mesh.h"

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "circuit/link_meter.h"
+#include "circuit/neighbour/link_meter.h"
 #include "proto/limits.h"
 
 #define STEP METER_PERIOD_NS

@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "circuit/core.h"
-#include "circuit/record_office.h"
-#include "circuit/record_table.h"
-#include "circuit/tree_inside.h"
+#include "circuit/record/record_office.h"
+#include "circuit/record/record_table.h"
+#include "circuit/tree/tree_inside.h"
 #include "proto/base/mem.h"
 #include "tests/support/record_lab.h"
 #include "tests/support/small_mesh.h"

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "circuit/core.h"
-#include "circuit/record_table.h"
+#include "circuit/record/record_table.h"
 #include "proto/base/mem.h"
 #include "tests/support/record_lab.h"
 #include "tests/support/small_mesh.h"

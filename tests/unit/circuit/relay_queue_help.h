@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "circuit/relay_queue.h"
+#include "circuit/relay/relay_queue.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "proto/packet.h"

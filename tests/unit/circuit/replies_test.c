@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "circuit/replies.h"
+#include "circuit/probe/replies.h"
 
 static const struct msg_link told = { .cost_100us = 300, .mtu = 1400 };
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "circuit/core.h"
-#include "circuit/record_table.h"
+#include "circuit/record/record_table.h"
 #include "proto/base/mem.h"
 #include "tests/support/forge.h"
 #include "tests/support/record_lab.h"

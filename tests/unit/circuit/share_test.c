@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "circuit/core.h"
-#include "circuit/pair.h"
+#include "circuit/relay/pair.h"
 #include "proto/base/mem.h"
 #include "tests/support/forge.h"
 #include "tests/support/small_mesh.h"

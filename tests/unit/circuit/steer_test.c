@@ -9,9 +9,9 @@
 #include <utlist.h>
 
 #include "circuit/core.h"
-#include "circuit/copy.h"
-#include "circuit/seen.h"
-#include "circuit/steer.h"
+#include "circuit/probe/copy.h"
+#include "circuit/probe/seen.h"
+#include "circuit/probe/steer.h"
 #include "tests/support/forge.h"
 #include "tests/support/steer_lab.h"
 

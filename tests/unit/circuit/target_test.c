@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "circuit/seen.h"
-#include "circuit/target.h"
+#include "circuit/probe/seen.h"
+#include "circuit/probe/target.h"
 #include "proto/limits.h"
 
 /* A node for each letter; the target is 't'.  `cost` is that of the whole. */

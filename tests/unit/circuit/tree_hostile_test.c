@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "circuit/core.h"
-#include "circuit/tree_inside.h"
+#include "circuit/tree/tree_inside.h"
 #include "proto/base/mem.h"
 #include "proto/key.h"
 #include "tests/support/forge.h"

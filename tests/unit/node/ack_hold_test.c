@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/quic_conn.h"
+#include "node/quic/quic_conn.h"
 #include "tests/support/quic_pair.h"
 
 enum {

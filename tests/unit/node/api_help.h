@@ -17,10 +17,10 @@
 
 #include <cmocka.h>
 
-#include "node/api.h"
-#include "node/api_body.h"
-#include "node/api_socket.h"
-#include "node/loop.h"
+#include "node/api/api.h"
+#include "node/api/api_body.h"
+#include "node/api/api_socket.h"
+#include "node/io/loop.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "tests/support/local_io.h"

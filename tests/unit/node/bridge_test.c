@@ -1,4 +1,4 @@
-#include "node/bridge.h"
+#include "node/splice/bridge.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/headroom.h"
+#include "node/quic/headroom.h"
 
 enum {
 	PACKET = 1000,

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "node/channel_conn.h"
-#include "node/quic_conn.h"
-#include "node/session_conn.h"
+#include "node/channel/channel_conn.h"
+#include "node/quic/quic_conn.h"
+#include "node/session/session_conn.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "tests/support/overlay_lab.h"

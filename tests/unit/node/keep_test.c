@@ -1,5 +1,5 @@
 /* What the router wants kept is there after a restart, and is used. */
-#include "node/keep.h"
+#include "node/peers/keep.h"
 
 #include "tests/support/record_lab.h"
 #include "tests/support/small_mesh.h"

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "node/lan.h"
+#include "node/peers/lan.h"
 #include "proto/base/mem.h"
 #include "proto/limits.h"
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "node/loop.h"
+#include "node/io/loop.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "circuit/relay_queue.h"
-#include "node/quic_conn.h"
+#include "circuit/relay/relay_queue.h"
+#include "node/quic/quic_conn.h"
 #include "proto/base/mem.h"
 #include "proto/packet.h"
 #include "tests/support/quic_pair.h"

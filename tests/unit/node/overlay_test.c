@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "node/session_conn.h"
+#include "node/session/session_conn.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "tests/support/overlay_lab.h"

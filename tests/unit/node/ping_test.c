@@ -1,5 +1,5 @@
 /* Both ends of a ping, each against a stream that is not real. */
-#include "node/ping.h"
+#include "node/api/ping.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "node/dest.h"
-#include "node/echo.h"
-#include "node/loop.h"
+#include "node/channel/dest.h"
+#include "node/service/echo.h"
+#include "node/io/loop.h"
 #include "tests/support/fake_stream.h"
 #include "tests/support/local_io.h"
 

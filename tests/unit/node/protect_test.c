@@ -9,8 +9,8 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "node/protect_ops.h"
-#include "node/quic_conn.h"
+#include "node/quic/protect_ops.h"
+#include "node/quic/quic_conn.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "tests/support/protect_all.h"

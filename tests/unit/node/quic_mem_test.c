@@ -10,7 +10,7 @@
 
 #include <sys/mman.h>
 
-#include "node/quic_mem.h"
+#include "node/quic/quic_mem.h"
 #include "proto/base/mem.h"
 
 static void *get(struct quic_mem *m, size_t size)

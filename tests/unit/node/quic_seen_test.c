@@ -5,7 +5,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "node/quic_seen.h"
+#include "node/quic/quic_seen.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "proto/limits.h"

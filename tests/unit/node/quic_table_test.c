@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "node/quic_table.h"
+#include "node/quic/quic_table.h"
 #include "proto/limits.h"
 
 struct pair {

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "node/protect_ops.h"
-#include "node/quic_conn.h"
+#include "node/quic/protect_ops.h"
+#include "node/quic/quic_conn.h"
 #include "proto/base/mem.h"
 #include "tests/support/quic_pair.h"
 

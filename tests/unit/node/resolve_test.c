@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "node/resolve.h"
+#include "node/peers/resolve.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 

@@ -11,10 +11,10 @@
 #include <gnutls/crypto.h>
 #include <sodium.h>
 
-#include "node/protect_ops.h"
-#include "node/quic_seen.h"
-#include "node/seal.h"
-#include "node/udp.h"
+#include "node/quic/protect_ops.h"
+#include "node/quic/quic_seen.h"
+#include "node/quic/seal.h"
+#include "node/io/udp.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "tests/support/protect_all.h"

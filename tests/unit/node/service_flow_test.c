@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "node/config.h"
-#include "node/service.h"
+#include "node/config/config.h"
+#include "node/service/service.h"
 #include "proto/base/mem.h"
 #include "proto/base/text.h"
 #include "tests/support/fake_stream.h"

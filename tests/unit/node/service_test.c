@@ -1,4 +1,4 @@
-#include "node/service.h"
+#include "node/service/service.h"
 
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "node/config.h"
+#include "node/config/config.h"
 #include "proto/base/mem.h"
 #include "proto/base/text.h"
 #include "proto/limits.h"

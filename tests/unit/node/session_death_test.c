@@ -12,9 +12,9 @@
 #include <cmocka.h>
 
 #include "discovery/peer.h"
-#include "node/quic_conn.h"
-#include "node/session_conn.h"
-#include "node/udp_error.h"
+#include "node/quic/quic_conn.h"
+#include "node/session/session_conn.h"
+#include "node/io/udp_error.h"
 #include "tests/support/local_io.h"
 #include "tests/support/session_lab.h"
 

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "discovery/peer.h"
-#include "node/session_conn.h"
+#include "node/session/session_conn.h"
 #include "proto/base/mem.h"
 #include "tests/support/session_lab.h"
 

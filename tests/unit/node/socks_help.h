@@ -17,8 +17,8 @@
 
 #include <cmocka.h>
 
-#include "node/config.h"
-#include "node/socks.h"
+#include "node/config/config.h"
+#include "node/socks/socks.h"
 #include "proto/base/mem.h"
 #include "proto/base/text.h"
 #include "proto/limits.h"

@@ -1,4 +1,4 @@
-#include "node/splicer.h"
+#include "node/splice/splicer.h"
 
 #include <netinet/in.h>
 #include <setjmp.h>

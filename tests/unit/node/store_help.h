@@ -19,10 +19,10 @@
 
 #include <cmocka.h>
 
-#include "node/loop.h"
-#include "node/store.h"
-#include "node/store_check.h"
-#include "node/store_db.h"
+#include "node/io/loop.h"
+#include "node/store/store.h"
+#include "node/store/store_check.h"
+#include "node/store/store_db.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "node/stream_self.h"
+#include "node/channel/stream_self.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "tests/support/overlay_lab.h"

@@ -1,4 +1,4 @@
-#include "node/stream.h"
+#include "node/channel/stream.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "node/channel_conn.h"
+#include "node/channel/channel_conn.h"
 #include "proto/base/mem.h"
 
 enum {

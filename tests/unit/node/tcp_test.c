@@ -1,4 +1,4 @@
-#include "node/tcp.h"
+#include "node/io/tcp.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "node/tcp_join.h"
+#include "node/splice/tcp_join.h"
 #include "proto/base/mem.h"
 #include "tests/support/local_io.h"
 

@@ -1,6 +1,6 @@
 /* A real TUN device with the program at it, in a network namespace of the
  * test's own.  Skipped where that, or BPF, is not allowed. */
-#include "node/tun_bpf.h"
+#include "node/splice/tun_bpf.h"
 
 #include <net/if.h>
 #include <netinet/in.h>
@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "node/tun_link.h"
+#include "node/tun/tun_link.h"
 #include "proto/base/be.h"
 #include "proto/base/mem.h"
 #include "tests/support/ip6_packet.h"

@@ -1,4 +1,4 @@
-#include "node/tun_ip.h"
+#include "node/tun/tun_ip.h"
 
 #include <netinet/in.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* A real TUN device, in a network namespace of the test's own (with a user
  * namespace where that takes no root).  Skipped where neither is allowed. */
-#include "node/tun_link.h"
+#include "node/tun/tun_link.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,8 +18,8 @@
 
 #include <cmocka.h>
 
-#include "node/config.h"
-#include "node/tun.h"
+#include "node/config/config.h"
+#include "node/tun/tun.h"
 #include "proto/base/mem.h"
 #include "proto/base/text.h"
 #include "tests/support/fake_stream.h"

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "node/tun_offload.h"
+#include "node/tun/tun_offload.h"
 #include "proto/base/rng.h"
 
 #ifndef VIRTIO_NET_HDR_GSO_UDP_L4

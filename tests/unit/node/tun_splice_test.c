@@ -1,4 +1,4 @@
-#include "node/tun_splice.h"
+#include "node/splice/tun_splice.h"
 
 #include <netinet/in.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-#include "node/tun.h"
+#include "node/tun/tun.h"
 
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "node/config.h"
+#include "node/config/config.h"
 #include "proto/base/mem.h"
 #include "proto/base/text.h"
 #include "tests/support/fake_stream.h"

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/window.h"
+#include "node/quic/window.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 
