@@ -136,17 +136,19 @@ void session_mark(struct session *s);
 /* What is in its batch goes out at the end of the turn, with no word of QUIC's.
  */
 void session_mark_batch(struct session *s);
-/* Writes all that can be written and sets the timer. */
-void session_flush(struct session *s);
 void session_send(struct session *s, const struct msg *m);
 void session_up(struct session *s);
 /* A circuit packet, header and all; borrowed for the call.  Is it marked, what
  * it came in has met congestion on the link. */
 void session_packet_came(struct session *s, const uint8_t *data, size_t len,
 			 bool is_marked);
+void session_free_buffers(struct session *s);
+
+/* session_out.c */
 enum session_verdict session_send_packet(struct session *s,
 					 const struct session_packet *p);
-void session_free_buffers(struct session *s);
+/* Writes all that can be written and sets the timer. */
+void session_flush(struct session *s);
 /* Takes in what QUIC measures; what we claim of the link by that. */
 void session_sample(struct session *s);
 struct msg_link session_link(const struct session *s);
