@@ -69,6 +69,14 @@ def floods(lab):
     finally:
         for process in reversed(running):
             netlab.end(process)
+        # What the kernel still had to send would be counted in the next test.
+        wait_for("the last segments", lambda: not any(sending(n) for n in lab.hosts.values()), 60)
+
+
+def sending(node):
+    """Whether TCP of it has something to send."""
+    states = [word for s in ("established", "fin-wait-1", "closing", "last-ack", "close-wait") for word in ("state", s)]
+    return node.run("ss", "-Htn", *states).stdout.strip() != ""
 
 
 def with_ecn(lab, value):
