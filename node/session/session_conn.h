@@ -145,6 +145,8 @@ void session_packet_came(struct session *s, const uint8_t *data, size_t len,
 void session_free_buffers(struct session *s);
 
 /* session_out.c */
+/* Where the next packet is to be written, of QUIC or past it. */
+uint8_t *session_space(struct session *s);
 enum session_verdict session_send_packet(struct session *s,
 					 const struct session_packet *p);
 /* Writes all that can be written and sets the timer. */
@@ -161,8 +163,6 @@ void distrust_begin(struct distrust *d, const struct distrust_rule *rule,
 		    nsec now);
 /* Of packets past QUIC one takes QUIC after all now and then: this one. */
 bool session_sample_due(struct session *s);
-/* Where to write a packet past QUIC. */
-uint8_t *session_beside_space(struct session *s);
 /* A packet past QUIC is on its way, with `len` bytes in the batch. */
 void session_beside_sent(struct session *s, size_t len);
 

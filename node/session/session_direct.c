@@ -127,29 +127,15 @@ bool session_sample_due(struct session *s)
 	return true;
 }
 
-uint8_t *session_beside_space(struct session *s)
-{
-	if (s->batch == NULL)
-		s->batch = udp_batch_get(s->set->udp);
-	return udp_batch_space(s->batch);
-}
-
 uint8_t *sessions_direct_space(struct sessions *set, session_no no, size_t len)
 {
 	struct session *s = session_by_no(set, no);
 
 	if (s == NULL || !is_direct(s) || len > quic_udp_payload(s->quic) ||
-	    loop_now(set->loop) < s->direct_doubt.until)
+	    loop_now(set->loop) < s->direct_doubt.until ||
+	    session_sample_due(s))
 		return NULL;
-	if (s->n_since_sample >= SAMPLE_PACKETS &&
-	    loop_now(set->loop) >= s->sampled + SAMPLE_NS) {
-		s->n_since_sample = 0;
-		s->sampled = loop_now(set->loop);
-		return NULL;
-	}
-	if (s->batch == NULL)
-		s->batch = udp_batch_get(set->udp);
-	return udp_batch_space(s->batch);
+	return session_space(s);
 }
 
 void session_beside_sent(struct session *s, size_t len)

@@ -17,21 +17,26 @@ enum {
 
 /* ---- circuit packets ---- */
 
+uint8_t *session_space(struct session *s)
+{
+	if (s->batch == NULL)
+		s->batch = udp_batch_get(s->set->udp);
+	return udp_batch_space(s->batch);
+}
+
 /* Writes one DATAGRAM into the batch: false if it must wait. */
 static bool write_now(struct session *s, const ngtcp2_vec *vec, size_t n)
 {
 	nsec now = loop_now(s->set->loop);
 	bool accepted = false;
 
-	if (s->batch == NULL)
-		s->batch = udp_batch_get(s->set->udp);
 	while (!accepted) {
 		uint8_t ecn = 0;
 		size_t len;
 
-		len = quic_write_datagram(
-			s->quic, &ecn, udp_batch_space(s->batch),
-			UDP_PAYLOAD_MAX, vec, n, &accepted, now);
+		len = quic_write_datagram(s->quic, &ecn, session_space(s),
+					  UDP_PAYLOAD_MAX, vec, n, &accepted,
+					  now);
 		if (len == 0)
 			return accepted;
 		s->n_bytes_out += len;
@@ -125,12 +130,9 @@ static void write_rest(struct session *s)
 		uint8_t ecn = 0;
 		size_t len;
 
-		if (s->batch == NULL)
-			s->batch = udp_batch_get(s->set->udp);
 		ngtcp2_path_storage_zero(&ps);
-		len = quic_write(s->quic, &ps.path, &ecn,
-				 udp_batch_space(s->batch), UDP_PAYLOAD_MAX,
-				 now);
+		len = quic_write(s->quic, &ps.path, &ecn, session_space(s),
+				 UDP_PAYLOAD_MAX, now);
 		if (len == 0)
 			return;
 		if (ps.path.remote.addrlen > 0 &&

@@ -138,7 +138,7 @@ bool session_seals(struct session *s)
 
 bool session_seal(struct session *s, const ngtcp2_vec *vec, size_t n)
 {
-	uint8_t *packet = session_beside_space(s);
+	uint8_t *packet = session_space(s);
 	uint8_t *text = packet + SEAL_HEADER_BYTES;
 	size_t len = 0;
 
