@@ -160,6 +160,9 @@ struct channels {
 
 /* channel_lane.c */
 struct lane *lane_find(struct channels *set, circuit_no circuit);
+/* As quic_read(); `is_marked`: it met congestion. */
+bool channel_read_packet(struct channel *c, const uint8_t *data, size_t len,
+			 bool is_marked);
 
 /* channel_direct.c */
 /* A packet has come over the lane in use. */

@@ -96,7 +96,6 @@ void channels_receive_direct(struct channels *set, struct quic *q,
 			     size_t len, bool is_marked)
 {
 	struct channel *c = quic_ctx(q);
-	ngtcp2_path own = channel_path(c);
 	const struct relay_hop *from;
 	struct relay_hop hop;
 
@@ -111,13 +110,10 @@ void channels_receive_direct(struct channels *set, struct quic *q,
 		return;
 	}
 	hop = *from;
-	channel_mark(c);
-	if (!quic_read(q, &own, is_marked ? NGTCP2_ECN_CE : NGTCP2_ECN_NOT_ECT,
-		       data, len, loop_now(set->loop))) {
+	if (!channel_read_packet(c, data, len, is_marked)) {
 		set->counters.n_direct_bad++;
 		return;
 	}
-	c->unanswered = TIME_NEVER;
 	set->counters.n_direct_received++;
 	router_circuit_in(set->router, hop.circuit, len, loop_now(set->loop));
 	sessions_direct_heard(set->sessions, hop.session, len);
@@ -133,12 +129,9 @@ size_t channels_receive_stray(struct channels *set, session_no s,
 
 	for (struct channel *c = set->all; c != NULL; c = c->next) {
 		const struct relay_hop *on = single_hop(c, c->lane);
-		ngtcp2_path own = channel_path(c);
 
-		if (c->is_ending || on == NULL || on->session != s)
-			continue;
-		channel_mark(c);
-		quic_read(c->quic, &own, 0, data, len, loop_now(set->loop));
+		if (!c->is_ending && on != NULL && on->session == s)
+			channel_read_packet(c, data, len, false);
 	}
 	return n;
 }

@@ -108,10 +108,10 @@ void channels_circuit_down(struct channels *set, circuit_no circuit)
 
 /* ---- packets in ---- */
 
-/* As quic_read(). */
-static bool read_packet(struct channel *c, const uint8_t *data, size_t len,
-			uint8_t ecn)
+bool channel_read_packet(struct channel *c, const uint8_t *data, size_t len,
+			 bool is_marked)
 {
+	const uint8_t ecn = is_marked ? NGTCP2_ECN_CE : NGTCP2_ECN_NOT_ECT;
 	ngtcp2_path path = channel_path(c);
 	bool is_new;
 
@@ -136,7 +136,7 @@ static void handle_stray(struct channels *set, struct lane *l,
 	set->counters.n_unknown++;
 	for (struct channel *c = set->all; c != NULL; c = c->next) {
 		if (c->lane == l && !c->is_ending)
-			read_packet(c, data, len, 0);
+			channel_read_packet(c, data, len, false);
 	}
 	if (n == 0)
 		return;
@@ -145,7 +145,7 @@ static void handle_stray(struct channels *set, struct lane *l,
 }
 
 static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
-		    size_t len, uint8_t ecn)
+		    size_t len, bool is_marked)
 {
 	ngtcp2_version_cid vc;
 	ngtcp2_pkt_hd hd;
@@ -180,7 +180,7 @@ static void deliver(struct channels *set, struct lane *l, const uint8_t *data,
 		set->counters.n_wrong_peer++;
 		return;
 	}
-	is_new = read_packet(c, data, len, ecn);
+	is_new = channel_read_packet(c, data, len, is_marked);
 	if (c->is_ending)
 		return;
 	/* The server follows the client from circuit to circuit; of two at a
@@ -206,13 +206,12 @@ void channels_receive(struct channels *set, circuit_no circuit,
 		return;
 	}
 	if (p->part == PACKET_WHOLE) {
-		deliver(set, l, p->payload, p->len,
-			p->is_marked ? NGTCP2_ECN_CE : NGTCP2_ECN_NOT_ECT);
+		deliver(set, l, p->payload, p->len, p->is_marked);
 		return;
 	}
 	if (l->joiner == NULL)
 		l->joiner = joiner_new(set->joiners);
 	whole = joiner_handle(l->joiner, p, loop_now(set->loop), &len);
 	if (whole != NULL)
-		deliver(set, l, whole, len, NGTCP2_ECN_NOT_ECT);
+		deliver(set, l, whole, len, false);
 }
