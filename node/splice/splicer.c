@@ -86,8 +86,9 @@ static struct tun_bpf_key key_of(const struct splicer *sp,
 	};
 }
 
-static void hand_to_kernel(struct splicer *sp,
-			   const struct tun_splice_flow *flow)
+/* Whether the kernel rewrites packets of the flow from now on. */
+static void tell_kernel(struct splicer *sp, const struct tun_splice_flow *flow,
+			bool rewrites)
 {
 	struct tun_splice_turn turns[2];
 	struct node_id peer;
@@ -97,24 +98,11 @@ static void hand_to_kernel(struct splicer *sp,
 	for (int i = 0; i < 2; i++) {
 		struct tun_bpf_key key = key_of(sp, &peer, &turns[i]);
 
-		tun_bpf_add(sp->bpf, &key, htons(turns[i].src_port),
-			    htons(turns[i].dst_port));
-	}
-}
-
-/* Before the table lets go of the flow: what is still under way is seen by us
- * again. */
-static void take_back(struct splicer *sp, const struct tun_splice_flow *flow)
-{
-	struct tun_splice_turn turns[2];
-	struct node_id peer;
-
-	if (!tun_splice_turns(flow, &peer, turns))
-		return;
-	for (int i = 0; i < 2; i++) {
-		struct tun_bpf_key key = key_of(sp, &peer, &turns[i]);
-
-		tun_bpf_remove(sp->bpf, &key);
+		if (rewrites)
+			tun_bpf_add(sp->bpf, &key, htons(turns[i].src_port),
+				    htons(turns[i].dst_port));
+		else
+			tun_bpf_remove(sp->bpf, &key);
 	}
 }
 
@@ -179,7 +167,7 @@ static void go_as_packet(struct spliced *s)
 
 	held = tun_splice_syn(s->flow, &len);
 	memcpy(syn, held, len);
-	take_back(sp, s->flow);
+	tell_kernel(sp, s->flow, false);
 	tun_splice_remove(sp->table, s->flow);
 	sp->io->pass(sp->ctx, &s->peer, syn, len);
 	discard(s);
@@ -277,7 +265,7 @@ static struct tcp *join(struct splicer *sp, struct tun_splice_flow *flow,
 		tcp_close(t);
 		return NULL;
 	}
-	hand_to_kernel(sp, flow);
+	tell_kernel(sp, flow, true);
 	to = endpoint_of(sp, peer, port);
 	tcp_begin(t, &to, timeout, ev, ctx);
 	return t;
@@ -457,7 +445,8 @@ struct tcp *splicer_connect(struct splicer *sp, const struct node_id *peer,
 
 void splicer_leave(struct splicer *sp, struct tun_splice_flow *flow)
 {
-	take_back(sp, flow);
+	/* What is still under way is seen by us again. */
+	tell_kernel(sp, flow, false);
 	tun_splice_leave(sp->table, flow, loop_now(sp->loop));
 }
 
