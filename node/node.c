@@ -1,7 +1,6 @@
 #include "node/node.h"
 
 #include <errno.h>
-#include <net/if.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -198,10 +197,10 @@ static void request_came(void *ctx, struct stream *s)
 }
 
 /* Without it we rewrite those packets ourselves, which costs more. */
-static void open_bpf(struct node *n, const char *device)
+static void open_bpf(struct node *n, int device)
 {
 	struct tun_bpf *bpf;
-	int rv = tun_bpf_open(&bpf, (int)if_nametoindex(device));
+	int rv = tun_bpf_open(&bpf, device);
 
 	if (rv < 0)
 		log_info("TUN without BPF: error=%s", strerror(-rv));
@@ -209,7 +208,7 @@ static void open_bpf(struct node *n, const char *device)
 		splicer_set_bpf(n->splicer, bpf);
 }
 
-static void open_splicer(struct node *n, const char *device)
+static void open_splicer(struct node *n, int device)
 {
 	const struct credentials *c = &n->credentials;
 	uint8_t secret[16];
@@ -245,7 +244,7 @@ static void open_tun(struct node *n)
 			 n->services, &c->net, &c->self.id);
 	if (n->tun != NULL) {
 		tun_set_uso(n->tun, link.has_uso);
-		open_splicer(n, link.name);
+		open_splicer(n, link.index);
 	}
 	services_tun_up(n->services);
 	log_info("TUN up: name=%s mtu=%u", link.name, mtu);

@@ -100,14 +100,11 @@ static void wait_for_address(int nl, const struct addr *self)
 		nanosleep(&pause, NULL);
 }
 
-static int configure(const char *name, const struct addr *self, uint16_t mtu)
+static int configure(int index, const struct addr *self, uint16_t mtu)
 {
-	int index = (int)if_nametoindex(name);
-	int nl, rv;
+	int nl = netlink_open();
+	int rv;
 
-	if (index == 0)
-		return -errno;
-	nl = netlink_open();
 	if (nl < 0)
 		return nl;
 	no_link_local(nl, index);
@@ -221,7 +218,8 @@ int tun_link_open(struct tun_link *out, const char *name,
 
 	if (rv < 0)
 		return rv;
-	rv = configure(t.name, self, mtu);
+	t.index = (int)if_nametoindex(t.name);
+	rv = t.index != 0 ? configure(t.index, self, mtu) : -errno;
 	if (rv < 0) {
 		snprintf(what, sizeof what, "cannot set up the TUN %s", t.name);
 		explain(why, why_cap, what, rv);

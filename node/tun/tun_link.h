@@ -12,6 +12,7 @@
 struct tun_link {
 	int fd;
 	char name[IF_NAMESIZE];
+	int index;     /* as the kernel numbers interfaces */
 	bool has_vnet; /* a virtio_net_hdr is before each packet */
 	bool has_uso;  /* it may stand for several of UDP */
 };
